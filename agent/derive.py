@@ -1,0 +1,163 @@
+"""Numbers made from published ones, a column at a time. Pure.
+
+Sums and halves are exact; ratios and products carry 12 significant digits (the contract asks for
+9). A result is missing ("") where an input is missing or the formula has no value. Formulas: the
+table in `agent.schema`.
+
+Texts come checked: plain numbers of at most 36 digits either side (`agent.sources.rows`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from decimal import Context, Decimal, localcontext
+from typing import Final, TypeVar
+
+from agent.clock import NS_PER_MS
+from agent.snapshot import PLAIN_NUMBER, Columns, PlainColumn
+
+SECONDS_PER_YEAR: Final = 31_536_000
+"""365 days: the year of both venues' annualised rates."""
+EXACT: Final = Context(prec=90)
+"""Wide enough that no sum or half is rounded."""
+RATIO: Final = Context(prec=12)
+
+_ZERO: Final = Decimal(0)
+_HALF: Final = Decimal("0.5")
+_BPS: Final = Decimal(10_000)
+_TWO_BPS: Final = Decimal(20_000)
+
+Column = Sequence[str]
+_Numbers = Sequence[Decimal | None]
+KeyT = TypeVar("KeyT", bound=Hashable)
+ValueT = TypeVar("ValueT")
+
+
+def numbers(column: Column) -> list[Decimal | None]:
+    """Decimals of a column; None where it is missing."""
+    return [Decimal(value) if value else None for value in column]
+
+
+def text_of(number: Decimal) -> str:
+    """Plain decimal text, never with an exponent."""
+    return format(number, "f")
+
+
+def texts(column: Iterable[Decimal | None]) -> PlainColumn:
+    """Plain decimal texts; "" for None and for what is too large or small to be stored."""
+    found = PlainColumn(["" if number is None else str(number) for number in column])
+    # `str` is much faster than `format`, but writes what is very small or large with an exponent.
+    if "E" in "".join(found):
+        found = PlainColumn([_without_exponent(text) if "E" in text else text for text in found])
+    return found
+
+
+def _without_exponent(text: str) -> str:
+    plain = text_of(Decimal(text))
+    return plain if PLAIN_NUMBER.fullmatch(plain) else ""
+
+
+def complete(published: Columns) -> dict[str, Column]:
+    """The columns with mid, spreads, impacts and basis added where they can be known."""
+    columns = dict(published)
+    known = {name: numbers(columns[name]) for name in _INPUTS if name in columns}
+    for size, name in (("1k", "spread_bps"), ("100k", "spread_100k_bps"), ("1m", "spread_1m_bps")):
+        if f"bid_{size}" in known and f"ask_{size}" in known:
+            columns[name] = _spread_bps(known[f"bid_{size}"], known[f"ask_{size}"])
+    if "spread_bps" in columns:
+        mids = _mids(known["bid_1k"], known["ask_1k"])
+        columns["mid"] = texts(mids)
+        if "ask_100k" in known:
+            columns["impact_buy_bps"] = _gap_bps(known["ask_100k"], mids, mids)
+        if "bid_100k" in known:
+            columns["impact_sell_bps"] = _gap_bps(mids, known["bid_100k"], mids)
+    if "mark_price" in known and "index_price" in known:
+        index = known["index_price"]
+        columns["basis_bps"] = _gap_bps(known["mark_price"], index, index)
+    return columns
+
+
+_INPUTS: Final = "bid_1k ask_1k bid_100k ask_100k bid_1m ask_1m mark_price index_price".split()
+
+
+def _mids(bids: _Numbers, asks: _Numbers) -> _Numbers:
+    """(bid + ask) / 2, row by row; missing where it is not above 0."""
+    with localcontext(EXACT):
+        return [
+            mid if bid is not None and ask is not None and (mid := (bid + ask) * _HALF) > _ZERO
+            else None
+            for bid, ask in zip(bids, asks, strict=True)
+        ]  # fmt: skip
+
+
+def _spread_bps(bids: _Numbers, asks: _Numbers) -> PlainColumn:
+    """(ask - bid) / mid * 10^4, row by row."""
+    with localcontext(RATIO):
+        return texts(
+            (ask - bid) * _TWO_BPS / total
+            if bid is not None and ask is not None and (total := bid + ask) > _ZERO
+            else None
+            for bid, ask in zip(bids, asks, strict=True)
+        )
+
+
+def _gap_bps(upper: _Numbers, lower: _Numbers, base: _Numbers) -> PlainColumn:
+    """(upper - lower) / base * 10^4, row by row."""
+    with localcontext(RATIO):
+        return texts(
+            (high - low) * _BPS / by
+            if high is not None and low is not None and by is not None and by > _ZERO
+            else None
+            for high, low, by in zip(upper, lower, base, strict=True)
+        )
+
+
+def annualised(rates: Column, intervals_s: Column) -> PlainColumn:
+    """Rate per interval, simply annualised: rate * intervals per year."""
+    with localcontext(RATIO):
+        per_year = each(_intervals_per_year, intervals_s)
+        return texts(
+            Decimal(rate) * times if rate and times is not None else None
+            for rate, times in zip(rates, per_year, strict=True)
+        )
+
+
+def _intervals_per_year(interval_s: str) -> Decimal | None:
+    interval = Decimal(interval_s or 0)
+    return SECONDS_PER_YEAR / interval if interval > _ZERO else None
+
+
+def added(first: Column, second: Column) -> PlainColumn:
+    """The exact sums, row by row."""
+    with localcontext(EXACT):
+        return texts(
+            Decimal(one) + Decimal(other) if one and other else None
+            for one, other in zip(first, second, strict=True)
+        )
+
+
+def halved(column: Column) -> PlainColumn:
+    """Exact halves."""
+    with localcontext(EXACT):
+        return texts(Decimal(value) * _HALF if value else None for value in column)
+
+
+def first_known(first: Column, second: Column) -> PlainColumn:
+    """Row by row the first text, or the second where the first is missing."""
+    return PlainColumn([one or other for one, other in zip(first, second, strict=True)])
+
+
+def age_ms(received_ns: int, stamps_ns: Sequence[int | None]) -> PlainColumn:
+    """Receipt minus stamp in whole milliseconds, at least 0; missing where there is no stamp."""
+    return PlainColumn(
+        [
+            "" if stamp_ns is None else str(max(0, (received_ns - stamp_ns) // NS_PER_MS))
+            for stamp_ns in stamps_ns
+        ]
+    )
+
+
+def each(function: Callable[[KeyT], ValueT], column: Sequence[KeyT]) -> list[ValueT]:
+    """The function's value for each of a column, worked out once for what is there often."""
+    values = {key: function(key) for key in set(column)}
+    return [values[key] for key in column]

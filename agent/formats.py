@@ -1,0 +1,121 @@
+"""Points as JSON lines, CSV, line protocol or a table for people. Pure; numbers keep their text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from agent import schema
+from agent.clock import to_rfc3339
+from agent.line_protocol import Point, parse_line
+
+_TEXT_FIELDS: Final = {
+    field.name
+    for measurement in schema.MEASUREMENTS.values()
+    for field in measurement.fields
+    if field.unit == "text"
+}
+
+Writer = Callable[[Iterable[str]], Iterator[str]]
+"""Lines of line protocol (without newlines) to pieces of output."""
+
+
+def as_lp(lines: Iterable[str]) -> Iterator[str]:
+    """Line protocol as it is stored."""
+    return (f"{line}\n" for line in lines)
+
+
+def as_jsonl(lines: Iterable[str]) -> Iterator[str]:
+    """One object per point: ts (RFC 3339, Z), measurement, tags, then fields as exact numbers."""
+    return map(_json_object, map(parse_line, lines))
+
+
+def _json_object(point: Point) -> str:
+    texts = {"ts": to_rfc3339(point.stamp_ns), "measurement": point.measurement, **point.tags}
+    pairs = [f"{json.dumps(key)}: {json.dumps(text)}" for key, text in texts.items()]
+    pairs += [
+        f"{json.dumps(key)}: {json.dumps(text) if key in _TEXT_FIELDS else json_number(text)}"
+        for key, text in point.fields.items()
+    ]
+    return f"{{{', '.join(pairs)}}}\n"
+
+
+def json_number(text: str) -> str:
+    """A plain decimal as JSON writes it: without leading zeros, otherwise digit by digit.
+
+    https://www.rfc-editor.org/rfc/rfc8259#section-6
+    """
+    sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
+    stripped = digits.lstrip("0")
+    return sign + (stripped if stripped[:1].isdigit() else f"0{stripped}")
+
+
+def as_csv(
+    lines: Iterable[str], measurements: Sequence[str] = tuple(schema.MEASUREMENTS)
+) -> Iterator[str]:
+    """A header, then a row per point; a column for each tag and field of these measurements.
+
+    A value that is not known is an empty cell. https://www.rfc-editor.org/rfc/rfc4180
+    """
+    chosen = [schema.MEASUREMENTS[name] for name in measurements]
+    tags = list(dict.fromkeys(tag for each in chosen for tag in each.tags))
+    fields = list(dict.fromkeys(name for each in chosen for name in each.field_names))
+    yield _csv_row(["ts", "measurement", *tags, *fields])
+    for point in map(parse_line, lines):
+        yield _csv_row(
+            [
+                to_rfc3339(point.stamp_ns),
+                point.measurement,
+                *(point.tags.get(tag, "") for tag in tags),
+                *(point.fields.get(name, "") for name in fields),
+            ]
+        )
+
+
+def _csv_row(cells: Sequence[str]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue()
+
+
+TABLE_COLUMNS: Final = (
+    "best_bid",
+    "best_ask",
+    "mid",
+    "spread_bps",
+    "funding_apr",
+    "oi_usd",
+    "quote_age_ms",
+)
+
+
+def as_table(lines: Iterable[str]) -> Iterator[str]:
+    """Snapshots as aligned columns; long numbers are cut to what a person reads."""
+    rows = [["source", "ticker", *TABLE_COLUMNS]]
+    for point in map(parse_line, lines):
+        if point.measurement == schema.SNAPSHOT.name:
+            cells = [_shortened(point.fields.get(name, "-")) for name in TABLE_COLUMNS]
+            rows.append([point.tags["source"], point.tags["ticker"], *cells])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        yield "  ".join(cells) + "\n"
+
+
+_TABLE_DECIMALS: Final = 8
+
+
+def _shortened(text: str) -> str:
+    whole, point, decimals = text.partition(".")
+    return whole + point + decimals[:_TABLE_DECIMALS]
+
+
+WRITERS: Final[dict[str, Writer]] = {
+    "jsonl": as_jsonl,
+    "csv": as_csv,
+    "lp": as_lp,
+    "table": as_table,
+}

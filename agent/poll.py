@@ -1,0 +1,58 @@
+"""What one poll of one source came to: flows from a source to the scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.errors import SourceError
+from agent.snapshot import Batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointReport:
+    """One endpoint's part in a poll: becomes a `poll` point.
+
+    Args:
+        endpoint: short name, e.g. "tickers".
+        ok: every request was answered and understood.
+        latency_ms: the slowest request; None when nothing was asked.
+        bytes: size of the answers, decompressed.
+        rows: snapshots made.
+        bad_rows: rows that could not be read.
+    """
+
+    endpoint: str
+    ok: bool
+    latency_ms: int | None = None
+    bytes: int = 0
+    rows: int = 0
+    bad_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """All that one poll gave.
+
+    Args:
+        source: the source's name.
+        slot_ns: the slot it was made for, ns since the epoch.
+        batch: the snapshots; None when there is none.
+        platform: fields of a `platform` point, exact texts; empty when the source has none.
+        reports: one per endpoint that belongs to the slot.
+        problems: what failed; empty when all went well.
+        notices: things worth saying once (an unknown key, a ticker that is not listed).
+    """
+
+    source: str
+    slot_ns: int
+    batch: Batch | None = None
+    platform: Mapping[str, str] = field(default_factory=dict)
+    reports: tuple[EndpointReport, ...] = ()
+    problems: tuple[SourceError, ...] = ()
+    notices: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed."""
+        return not self.problems

@@ -1,0 +1,38 @@
+"""A loopback server that answers like the venues, with recorded bodies."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+FOLDER = Path(__file__).parent.parent / "e2e" / "recorded"
+
+
+@asynccontextmanager
+async def recorded_venues() -> AsyncIterator[str]:
+    """Base URL of both venues; they know BTC only, as recorded."""
+
+    def body(name: str) -> web.Response:
+        return web.Response(body=(FOLDER / name).read_bytes(), content_type="application/json")
+
+    async def stats(_: web.Request) -> web.Response:
+        return body("variational-btc-2026-01-06.json")
+
+    async def tickers(request: web.Request) -> web.Response:
+        known = request.query.get("symbol") == "BTCUSDT"
+        name = "bybit-tickers-btcusdt-2025-11-04" if known else "bybit-error-10001"
+        return body(f"{name}.json")
+
+    app = web.Application()
+    app.router.add_get("/metadata/stats", stats)
+    app.router.add_get("/v5/market/tickers", tickers)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
