@@ -1,0 +1,228 @@
+"""Asking Bybit: which requests a poll needs, and what to do when one is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+import aiohttp
+
+from agent.clock import SYSTEM_CLOCK, Clock
+from agent.errors import SourceError, SourceFailure
+from agent.poll import EndpointReport, Poll
+from agent.sources.base import HttpSource, Tickers
+from agent.sources.bybit import refusals, wire
+from agent.sources.conduct import doubled_s
+from agent.sources.fetch import Reply
+from agent.sources.rows import build_batch
+
+API_BASE: Final = "https://api.bybit.com"
+PATH: Final = "/v5/market/tickers"
+ENDPOINT: Final = "tickers"
+SINGLE_REQUESTS_MAX: Final = 8
+"""Up to here one small request a symbol is cheaper on the wire than the list of all (363 KB)."""
+QUOTE_COIN: Final = "USDT"
+
+_Wanted = Mapping[str, Sequence[str]]
+"""Symbol to the tickers it is stored under."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    """What one request came to."""
+
+    reply: Reply | None = None
+    answer: wire.Answer | None = None
+    problem: SourceError | None = None
+    refused: str | None = None
+    """The symbol that was asked for, when the venue does not know it."""
+
+
+class BybitClient(HttpSource):
+    """Bybit's linear perpetuals.
+
+    Args:
+        api_base, timeout_s, poll_interval_s, session, clock: as in `HttpSource`.
+        category: "linear".
+        symbols: ticker to symbol where it is not TICKER + "USDT".
+    """
+
+    _known_keys = wire.KNOWN_KEYS
+
+    def __init__(
+        self,
+        *,
+        api_base: str = API_BASE,
+        category: str = "linear",
+        symbols: Mapping[str, str] | None = None,
+        poll_interval_s: int = 1,
+        timeout_s: float = 5,
+        session: aiohttp.ClientSession | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        super().__init__(
+            api_base=api_base,
+            timeout_s=timeout_s,
+            poll_interval_s=poll_interval_s,
+            session=session,
+            clock=clock,
+        )
+        self._category = category
+        self._symbols = dict(symbols or {})
+        self._named = _by_symbol(self._symbols.items())
+        self._refused: set[str] = set()
+
+    @property
+    def source_name(self) -> str:
+        """The source tag."""
+        return "bybit"
+
+    async def poll(self, tickers: Tickers, slot_ns: int) -> Poll:
+        """Up to 8 symbols by a request each, side by side; more by one request for all."""
+        silent = self._silent(slot_ns, ENDPOINT)
+        if silent is not None:
+            return silent
+        wanted = None if tickers == "all" else self._wanted(tickers)
+        if wanted is None or len(wanted) > SINGLE_REQUESTS_MAX:
+            outcomes = [await self._ask(None)]
+        else:
+            outcomes = await asyncio.gather(*(self._ask(symbol) for symbol in wanted))
+        problems = tuple(outcome.problem for outcome in outcomes if outcome.problem)
+        self._behave(problems)
+        if all(outcome.refused for outcome in outcomes):
+            problems = (self._nothing_left(),)
+        return self._combined(outcomes, problems, wanted, slot_ns)
+
+    def _wanted(self, tickers: Sequence[str]) -> _Wanted:
+        """What to ask for: no symbol that the venue does not know."""
+        pairs = ((name, self._symbols.get(name, f"{name.upper()}{QUOTE_COIN}")) for name in tickers)
+        return _by_symbol(pair for pair in pairs if pair[1] not in self._refused)
+
+    def _behave(self, problems: Sequence[SourceError]) -> None:
+        """Fall silent as the answers of a slot demand: longer with each limited slot in a row."""
+        if not problems:
+            self.conduct.answered()
+        self._heed(problems)
+        if any(problem.kind is SourceFailure.RATE_LIMITED for problem in problems):
+            self.conduct.refusals += 1
+
+    async def _ask(self, symbol: str | None) -> _Outcome:
+        """One request: a symbol's row, or (None) those of all."""
+        query = f"category={self._category}" + (f"&symbol={quote(symbol, '')}" if symbol else "")
+        pause_s = doubled_s(
+            refusals.RATE_SILENCE_S, self.conduct.refusals + 1, refusals.RATE_SILENCE_MAX_S
+        )
+        reply = None
+        try:
+            reply = await self._get(f"{PATH}?{query}")
+            refusals.check_status(reply, pause_s)
+            answer = wire.read(reply)
+            if symbol and answer.code == refusals.SYMBOL_INVALID:
+                self._refused.add(symbol)
+                return _Outcome(reply=reply, refused=symbol)
+            refusals.check_code(answer.code, answer.message, pause_s)
+        except SourceError as problem:
+            return _Outcome(reply=reply, problem=problem)
+        return _Outcome(
+            reply=reply, answer=answer, problem=None if answer.rows else self._no_row(answer)
+        )
+
+    def _combined(
+        self,
+        outcomes: Sequence[_Outcome],
+        problems: tuple[SourceError, ...],
+        wanted: _Wanted | None,
+        slot_ns: int,
+    ) -> Poll:
+        """What the requests of one slot come to together."""
+        replies = [outcome.reply for outcome in outcomes if outcome.reply]
+        answers = [outcome.answer for outcome in outcomes if outcome.answer]
+        received_ns = max((reply.received_ns for reply in replies), default=slot_ns)
+        batch, dropped = build_batch(
+            wire.rows_of(*self._selected(answers, wanted)),
+            source=self.source_name,
+            slot_ns=slot_ns,
+            received_ns=received_ns,
+            derive=lambda kept: wire.columns_of(kept, slot_ns, received_ns),
+        )
+        report = EndpointReport(
+            endpoint=ENDPOINT,
+            ok=not problems,
+            latency_ms=max((reply.latency_ms for reply in replies), default=None),
+            bytes=sum(len(reply.body) for reply in replies),
+            rows=len(batch),
+            bad_rows=dropped + sum(answer.bad_rows for answer in answers),
+        )
+        return Poll(
+            source=self.source_name,
+            slot_ns=slot_ns,
+            batch=batch if len(batch) else None,
+            reports=(report,),
+            problems=problems,
+            notices=self._once([*self._unlisted(outcomes, wanted), *self._drift_of(outcomes)]),
+        )
+
+    def _selected(
+        self, answers: Sequence[wire.Answer], wanted: _Wanted | None
+    ) -> tuple[list[wire.Row], list[str], list[int | None]]:
+        """The rows that were asked for, with their ticker and their answer's server time."""
+        rows: list[wire.Row] = []
+        tickers: list[str] = []
+        stamps_ns: list[int | None] = []
+        for answer in answers:
+            for row in answer.rows:
+                symbol = row.symbol
+                for ticker in self._tickers(symbol) if wanted is None else wanted.get(symbol, ()):
+                    rows.append(row)
+                    tickers.append(ticker)
+                    stamps_ns.append(answer.time_ns)
+        return rows, tickers, stamps_ns
+
+    def _tickers(self, symbol: str) -> Sequence[str]:
+        """Tickers of a perpetual in USDT; none of other contracts (dated ones end in a date)."""
+        named = self._named.get(symbol, ())
+        if named or not symbol.endswith(QUOTE_COIN):
+            return named
+        ticker = symbol.removesuffix(QUOTE_COIN)
+        # A ticker that the configuration gives to another symbol is not this one's.
+        return () if ticker in self._symbols else (ticker,)
+
+    def _unlisted(self, outcomes: Sequence[_Outcome], wanted: _Wanted | None) -> list[str]:
+        """A notice per symbol that was asked for in vain, though all was answered."""
+        missing = {outcome.refused for outcome in outcomes if outcome.refused}
+        if wanted is not None and not any(outcome.problem for outcome in outcomes):
+            answers = [outcome.answer for outcome in outcomes if outcome.answer]
+            missing.update(set(wanted) - {row.symbol for answer in answers for row in answer.rows})
+        return [
+            f"bybit has no readable row for symbol {symbol!r}; check tickers and bybit.symbols"
+            for symbol in sorted(missing)
+        ]
+
+    def _drift_of(self, outcomes: Sequence[_Outcome]) -> list[str]:
+        bodies = [outcome.reply.body for outcome in outcomes if outcome.reply and outcome.answer]
+        return self._drift(bodies[0]) if bodies else []
+
+    def _no_row(self, answer: wire.Answer) -> SourceError:
+        return self._error(
+            SourceFailure.UNREADABLE,
+            f"the answer has no readable row ({answer.bad_rows} unreadable)",
+            "the venue may be in maintenance; a changed format needs a newer perpflux",
+        )
+
+    def _nothing_left(self) -> SourceError:
+        return self._error(
+            SourceFailure.REFUSED,
+            "it knows none of the configured tickers",
+            "check tickers and bybit.symbols; restart after a change",
+        )
+
+
+def _by_symbol(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Symbol to tickers, from pairs of ticker and symbol."""
+    tickers: dict[str, list[str]] = {}
+    for ticker, symbol in pairs:
+        tickers.setdefault(symbol, []).append(ticker)
+    return tickers

@@ -1,0 +1,219 @@
+"""Reading Bybit's answers: bytes to columns. Pure.
+
+https://bybit-exchange.github.io/docs/v5/market/tickers . Units as published: funding per interval,
+open interest both sides together. Rows have no clock; the envelope's `time` (server, ms) is the
+time of the quotes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from agent import derive
+from agent.clock import INSTANT_MAX_NS, NS_PER_MS
+from agent.errors import SourceError, SourceFailure
+from agent.snapshot import Columns
+from agent.sources.fetch import Reply
+from agent.sources.rows import UNREADABLE, Rows, decode_each
+
+KNOWN_KEYS: Final = frozenset(
+    f"result.list.{key}"
+    for key in """
+    symbol lastPrice indexPrice markPrice prevPrice24h price24hPcnt highPrice24h lowPrice24h
+    prevPrice1h openInterest openInterestValue singleOpenInterest singleOpenInterestValue
+    turnover24h volume24h fundingRate nextFundingTime predictedDeliveryPrice basisRate
+    deliveryFeeRate deliveryTime ask1Size bid1Price ask1Price bid1Size basis preOpenPrice
+    preQty curPreListingPhase fundingIntervalHour basisRateYear fundingCap
+    """.split()
+).union("retCode retMsg result result.category result.list retExtInfo time".split())
+
+_PUBLISHED: Final = {
+    "index_price": "indexPrice",
+    "last_price": "lastPrice",
+    "best_bid": "bid1Price",
+    "best_ask": "ask1Price",
+    "funding_rate": "fundingRate",
+    "long_oi": "openInterest",
+    "volume_24h": "volume24h",
+    "volume_24h_usd": "turnover24h",
+}
+"""Field of the schema to key of the row, where the text is taken over as it is."""
+_EXTRA: Final = {
+    "interval_h": "fundingIntervalHour",
+    "next_funding_ms": "nextFundingTime",
+    "single_oi_usd": "singleOpenInterestValue",
+    "both_oi_usd": "openInterestValue",
+}
+_MS: Final = Decimal("0.001")
+_SECONDS_PER_HOUR: Final = 3600
+
+
+class Row(msgspec.Struct, gc=False):
+    """One contract in `result.list`; any key may be missing, "" means unknown."""
+
+    symbol: str
+    lastPrice: str | None = None
+    indexPrice: str | None = None
+    markPrice: str | None = None
+    bid1Price: str | None = None
+    ask1Price: str | None = None
+    openInterest: str | None = None
+    openInterestValue: str | None = None
+    singleOpenInterestValue: str | None = None
+    volume24h: str | None = None
+    turnover24h: str | None = None
+    fundingRate: str | None = None
+    fundingIntervalHour: str | None = None
+    nextFundingTime: str | None = None
+
+
+class Result(msgspec.Struct):
+    """The list of contracts."""
+
+    rows: list[Row] = msgspec.field(name="list")
+
+
+class Verdict(msgspec.Struct):
+    """What any answer begins with; says whether there is a result to look at."""
+
+    retCode: int
+    retMsg: str | None = None
+
+
+class Envelope(Verdict):
+    """A whole answer."""
+
+    time: int | None = None
+    result: Result | None = None
+
+
+class RawResult(msgspec.Struct):
+    """The list with its rows unread, for reading them one by one."""
+
+    rows: list[msgspec.Raw] = msgspec.field(name="list")
+
+
+class RawEnvelope(msgspec.Struct):
+    """A good answer with its rows unread."""
+
+    result: RawResult
+    time: int | None = None
+
+
+_decode_envelope: Final = msgspec.json.Decoder(Envelope).decode
+_decode_verdict: Final = msgspec.json.Decoder(Verdict).decode
+_decode_raw_envelope: Final = msgspec.json.Decoder(RawEnvelope).decode
+_row_decoder: Final = msgspec.json.Decoder(Row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer, read.
+
+    Args:
+        code: 0 = there are data; see `refusals` for others.
+        message: the venue's words for the code.
+        rows: its readable rows; none when the code is not 0.
+        bad_rows: how many are not readable.
+        time_ns: the server's time, ns since the epoch; None when it gives none.
+    """
+
+    code: int
+    message: str
+    rows: Sequence[Row] = ()
+    bad_rows: int = 0
+    time_ns: int | None = None
+
+
+def read(reply: Reply) -> Answer:
+    """The code, and only if it is 0 the rows: one by one where one of them is bad.
+
+    Raises:
+        SourceError: no JSON, or not Bybit's envelope.
+    """
+    try:
+        try:
+            envelope = _decode_envelope(reply.body)
+        except (msgspec.ValidationError, UnicodeDecodeError):
+            return _read_each(reply.body)
+    except UNREADABLE as error:
+        raise SourceError(
+            "poll bybit",
+            f"the answer ({reply.description}) is not Bybit's envelope: {error}",
+            "a cut-off answer heals by itself; otherwise check bybit.api_base",
+            kind=SourceFailure.UNREADABLE,
+        ) from error
+    code, rows = envelope.retCode, envelope.result.rows if envelope.result else ()
+    return Answer(
+        code=code,
+        message=envelope.retMsg or "",
+        rows=() if code else rows,
+        time_ns=_instant_ns(envelope.time),
+    )
+
+
+def _read_each(body: bytes) -> Answer:
+    verdict = _decode_verdict(body)
+    if verdict.retCode:
+        return Answer(code=verdict.retCode, message=verdict.retMsg or "")
+    raw = _decode_raw_envelope(body)
+    rows, bad_rows = decode_each(raw.result.rows, _row_decoder)
+    return Answer(code=0, message="", rows=rows, bad_rows=bad_rows, time_ns=_instant_ns(raw.time))
+
+
+def _instant_ns(instant_ms: int | None) -> int | None:
+    """None also for what is no time of ours (before 1970, after 2262)."""
+    if instant_ms is None or not 0 <= instant_ms <= INSTANT_MAX_NS // NS_PER_MS:
+        return None
+    return instant_ms * NS_PER_MS
+
+
+def rows_of(rows: Sequence[Row], tickers: list[str], stamps_ns: list[int | None]) -> Rows:
+    """The published texts, column by column; missing, null and "" become ""."""
+    by_key = {key: [getattr(row, key) or "" for row in rows] for key in Row.__struct_fields__}
+    columns = {field: by_key[key] for field, key in _PUBLISHED.items()}
+    columns["mark_price"] = derive.first_known(by_key["markPrice"], by_key["lastPrice"])
+    return Rows(
+        tickers=tickers,
+        columns=columns,
+        quotes_updated_ns=stamps_ns,
+        extra={name: by_key[key] for name, key in _EXTRA.items()},
+    )
+
+
+def columns_of(rows: Rows, slot_ns: int, received_ns: int) -> Columns:
+    """Published and derived columns of rows that hold only plain numbers."""
+    published, extra = rows.columns, rows.extra
+    # Without the order book the top of it stands for a size of 1k.
+    top = {"bid_1k": published["best_bid"], "ask_1k": published["best_ask"]}
+    columns = derive.complete({**published, **top})
+    with localcontext(derive.EXACT):
+        interval_s = derive.each(_hours_as_seconds, extra["interval_h"])
+        columns["funding_interval_s"] = interval_s
+        columns["next_funding_s"] = derive.each(
+            partial(_seconds_until, slot_ns // NS_PER_MS), extra["next_funding_ms"]
+        )
+    columns["funding_apr"] = derive.annualised(columns["funding_rate"], interval_s)
+    columns["oi_usd"] = derive.first_known(
+        extra["single_oi_usd"], derive.halved(extra["both_oi_usd"])
+    )
+    columns["quote_age_ms"] = derive.age_ms(received_ns, rows.quotes_updated_ns)
+    return columns
+
+
+def _hours_as_seconds(hours: str) -> str:
+    """Hours to seconds: "8" gives "28800"; "" for "" and for 0 (a contract without funding)."""
+    interval_s = Decimal(hours or 0) * _SECONDS_PER_HOUR
+    return derive.text_of(interval_s) if interval_s > 0 else ""
+
+
+def _seconds_until(slot_ms: int, instant_ms: str) -> str:
+    """Seconds from the slot to an instant; "" for "", "0" (none) and what has passed."""
+    left_s = (Decimal(instant_ms or 0) - slot_ms) * _MS
+    return derive.text_of(left_s) if left_s > 0 else ""

@@ -1,0 +1,5 @@
+"""Variational Omni's public statistics."""
+
+from agent.sources.variational.client import VariationalClient
+
+__all__ = ["VariationalClient"]
