@@ -1,0 +1,1 @@
+"""Built-in simulated venues: the payloads of the real ones, moving prices, only a loopback port."""
