@@ -1,0 +1,203 @@
+"""The journal as the event loop sees it: each operation awaited, all in one writer thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, ParamSpec, Self, TypeVar
+
+from agent.clock import Clock
+from agent.errors import JournalError
+from agent.journal.records import (
+    Backlog,
+    Entry,
+    Evicted,
+    Lane,
+    Ledger,
+    Record,
+    Rejected,
+    RejectedRow,
+)
+from agent.journal.store import Store
+
+CLOSE_S: Final = 10.0
+"""Longest wait for the writer thread when closing."""
+EVICTIONS_MAX: Final = 64
+"""Transactions of one `enforce_bounds`; appends get in between them."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Journal:
+    """Points between being collected and being stored, and the local history.
+
+    Built by `open`. Every operation is one transaction and raises JournalError when it fails,
+    having changed nothing. A cancelled one may still take place.
+
+    Attributes:
+        notes: lines for the caller to log and clear: what was set aside or found damaged, with a
+            hint; at most `store.NOTES_MAX`.
+    """
+
+    def __init__(self, store: Store, writer: ThreadPoolExecutor) -> None:
+        self.notes = store.notes
+        self._store = store
+        self._writer = writer
+        self._bells: list[asyncio.Event] = []
+        self._closed = False
+
+    @classmethod
+    async def open(cls, path: Path, *, bytes_max: int, age_max_s: int, clock: Clock) -> Self:
+        """Open the journal, or begin one; a corrupt file is set aside and noted.
+
+        Args:
+            path: the file; its folder is made if need be.
+            bytes_max: bound on the used pages of the file.
+            age_max_s: how long a record is kept, in seconds.
+            clock: stamps records and tells their age.
+
+        Raises:
+            JournalBusyError: another process holds this journal.
+            JournalError: the folder cannot be written, or the file is of a newer perpflux or of
+                another program.
+        """
+        writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        try:
+            store = await asyncio.get_running_loop().run_in_executor(
+                writer,
+                lambda: Store(path, bytes_max=bytes_max, age_max_s=age_max_s, clock=clock),
+            )
+        except BaseException:
+            writer.shutdown(wait=False)
+            raise
+        return cls(store, writer)
+
+    async def close(self) -> None:
+        """Finish what is under way, fold the log into the file, let go of the lock.
+
+        A second call does nothing. Raises JournalError when it takes longer than `CLOSE_S`.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        closing = asyncio.get_running_loop().run_in_executor(self._writer, self._store.close)
+        self._writer.shutdown(wait=False)
+        try:
+            await asyncio.wait_for(asyncio.shield(closing), CLOSE_S)
+        except TimeoutError:
+            raise JournalError(
+                "close journal", f"the disk did not answer within {CLOSE_S:.0f} s", "look after it"
+            ) from None
+
+    def subscribe(self) -> asyncio.Event:
+        """A bell of one's own: set after every append; whoever waits for it clears it."""
+        bell = asyncio.Event()
+        self._bells.append(bell)
+        return bell
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        """Add one record per entry, in one transaction; durable when it returns.
+
+        Rings the bells, and enforces the bounds now and then: should that fail, it is noted.
+        """
+        await self._do(self._store.append, entries)
+        for bell in self._bells:
+            bell.set()
+        if self._store.tidy_due:
+            try:
+                await self.enforce_bounds()
+            except JournalError as error:
+                self._store.note(str(error))
+
+    async def next_batch(
+        self, sink: str, *, lane: Lane, points_max: int, bytes_max: int
+    ) -> list[Record]:
+        """The lane's next records, leased until `settle` or `release`; empty when none waits there.
+
+        They are of one span, in the order of seq, and at least one if any waits. What is leased
+        is not given out again and not removed by the bounds.
+
+        Args:
+            sink: who asks.
+            lane: "newest" is the open span: what was appended since it was last split off. When
+                it holds more than this batch, it is closed at the head, so that what comes from
+                now on ships at once. "oldest" is the first span, which may be the open one.
+            points_max: bound on lines of the batch, unless its first record alone has more.
+            bytes_max: bound on its compressed bytes, likewise.
+        """
+        return await self._do(self._store.next_batch, sink, lane, points_max, bytes_max)
+
+    async def settle(
+        self, sink: str, records: Sequence[Record], rejected: Sequence[Rejected]
+    ) -> None:
+        """The sink answered for good: it has these records, but for the rejected lines.
+
+        Records that are no longer pending, and rejected lines of no record given, are passed
+        over; so settling twice counts once.
+        """
+        await self._do(self._store.settle, sink, records, rejected)
+
+    async def release(self, sink: str) -> None:
+        """Give back everything the sink has leased: it will be given out again."""
+        await self._do(self._store.release, sink)
+
+    async def enforce_bounds(self) -> Evicted:
+        """Remove the oldest records while the journal is too large or they are too old.
+
+        Unshipped points go too, and count as evicted. The newest record, leased ones and what
+        follows those stay.
+        """
+        total = Evicted(0, 0)
+        for _ in range(EVICTIONS_MAX):
+            evicted = await self._do(self._store.evict_some)
+            if evicted.records == 0:
+                break
+            total += evicted
+        return total
+
+    async def ledger(self, sink: str) -> Ledger:
+        """Where every counted point of the sink is."""
+        return await self._do(self._store.ledger, sink)
+
+    async def backlog(self, sink: str) -> Backlog:
+        """What waits for the sink, leased or not."""
+        return await self._do(self._store.backlog, sink)
+
+    async def rejected(
+        self, sink: str, limit: int, before_id: int | None = None
+    ) -> list[RejectedRow]:
+        """The newest `limit` rejected lines with an id below `before_id` (None: any)."""
+        return await self._do(self._store.rejected, sink, limit, before_id)
+
+    async def sinks(self) -> list[str]:
+        """The names of all sinks, sorted; "influxdb" is always one."""
+        return await self._do(self._store.sinks)
+
+    async def add_sink(self, name: str) -> None:
+        """Add a sink that is to get the whole history; one that is there stays as it is."""
+        await self._do(self._store.add_sink, name)
+
+    async def drop_sink(self, name: str) -> None:
+        """Forget a sink, its counters and its rejected lines; "influxdb" cannot be dropped."""
+        await self._do(self._store.drop_sink, name)
+
+    async def last_slot_ns(self, source: str) -> int | None:
+        """The slot that this source took last, ns since the epoch; None when it took none."""
+        return await self._do(self._store.last_slot_ns, source)
+
+    async def get_state(self, key: str) -> str | None:
+        """A small fact kept over restarts; None when there is none."""
+        return await self._do(self._store.get_state, key)
+
+    async def put_state(self, key: str, value: str | None) -> None:
+        """Keep a small fact over restarts; None removes it."""
+        await self._do(self._store.put_state, key, value)
+
+    async def _do(self, operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._closed:
+            raise JournalError("use journal", "it is closed")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._writer, lambda: operation(*args, **kwargs))

@@ -1,0 +1,76 @@
+"""Rejected lines kept for the operator, the newest so many a sink; the counters know them all."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from agent.journal.records import Rejected, RejectedRow
+
+ROWS_MAX: Final = 100_000
+"""Rejected lines kept for a sink."""
+TEXT_BYTES_MAX: Final = 64 * 2**20
+"""Text of lines and reasons kept for a sink."""
+SHARE_MAX: Final = 8
+"""All sinks' rejected lines take at most the eighth part of the journal's `bytes_max`: else they
+would push every record out of a small journal."""
+
+_NEWEST: Final = (
+    "SELECT rows_total, bytes_total FROM rejected WHERE sink = ? ORDER BY id DESC LIMIT 1"
+)
+_INSERT: Final = (
+    "INSERT INTO rejected (sink, seq, at_ns, line, reason, points, rows_total, bytes_total)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_FIRST_KEPT: Final = (
+    "SELECT id FROM rejected WHERE sink = ? AND rows_total > ? AND bytes_total > ?"
+    " ORDER BY id LIMIT 1"
+)
+
+
+def keep(
+    connection: sqlite3.Connection,
+    sink: str,
+    lines: Sequence[Rejected],
+    *,
+    at_ns: int,
+    text_bytes_max: int,
+) -> None:
+    """Add the lines. A row goes when those behind it fill a bound; the newest one stays.
+
+    Running totals tell which ones; nothing is counted anew.
+    """
+    if not lines:
+        return
+    rows_total, bytes_total = connection.execute(_NEWEST, (sink,)).fetchone() or (0, 0)
+    for line in lines:
+        rows_total += 1
+        bytes_total += len(line.line.encode()) + len(line.reason.encode())
+        connection.execute(
+            _INSERT,
+            (sink, line.seq, at_ns, line.line, line.reason, line.points, rows_total, bytes_total),
+        )
+    floor = (rows_total - ROWS_MAX, bytes_total - text_bytes_max)
+    (first_kept,) = connection.execute(_FIRST_KEPT, (sink, *floor)).fetchone()
+    connection.execute("DELETE FROM rejected WHERE sink = ? AND id < ?", (sink, first_kept))
+
+
+def text_bytes_max(journal_bytes_max: int, sinks: int) -> int:
+    """How much text each of so many sinks may keep in a journal of this size (bytes)."""
+    return min(TEXT_BYTES_MAX, journal_bytes_max // (SHARE_MAX * sinks))
+
+
+def read(
+    connection: sqlite3.Connection, sink: str, limit: int, before_id: int | None
+) -> list[RejectedRow]:
+    """The newest `limit` rows of the sink with a smaller id than `before_id` (None: any)."""
+    rows = connection.execute(
+        "SELECT id, at_ns, line, reason, points, seq FROM rejected"
+        " WHERE sink = ? AND id < ? ORDER BY id DESC LIMIT ?",
+        (sink, 2**63 - 1 if before_id is None else before_id, limit),
+    )
+    return [
+        RejectedRow(id=number, at_ns=at_ns, rejected=Rejected(line, reason, points, seq))
+        for number, at_ns, line, reason, points, seq in rows
+    ]

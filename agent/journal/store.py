@@ -1,0 +1,392 @@
+"""Each operation of the journal as one transaction; synchronous, for one thread.
+
+What a sink has still to get are its spans (table `span`). A batch that is out is leased, in
+memory only: a restart gives it back.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from agent.clock import NS_PER_S, Clock
+from agent.errors import JournalError
+from agent.journal import refusals, retention, rows
+from agent.journal.database import (
+    MAIN_SINK,
+    explain,
+    garbled_is_corrupt,
+    is_corrupt,
+    is_passing,
+    open_database,
+)
+from agent.journal.lock import JournalLock
+from agent.journal.records import (
+    Backlog,
+    Entry,
+    Evicted,
+    Lane,
+    Ledger,
+    Record,
+    Rejected,
+    RejectedRow,
+)
+from agent.journal.spans import OPEN_END, Span, holds, runs, within, without
+from agent.journal.tables import count, head, oldest, put_spans, spans_of, sum_of
+
+SPANS_MAX: Final = 64
+"""Spans a sink may have before its newest lane stops splitting the open one."""
+DAMAGED_MAX: Final = 256
+"""Damaged records marked in one transaction."""
+NOTES_MAX: Final = 100
+"""Notes kept for the caller to log; of more, the oldest goes."""
+APPENDS_PER_TIDY: Final = 64
+TIDY_INTERVAL_S: Final = 10
+"""The bounds are due after so many appends or seconds, whichever comes first."""
+
+LAST_SLOT_RECORDS: Final = 100_000
+"""How far back the newest slot of a source is looked for; a day of both sources."""
+
+
+class Store:
+    """The journal for one thread; `Journal` says what each operation means.
+
+    Every method raises JournalError when SQLite fails. What it was about to change is then
+    unchanged, and the next call tries anew, over a new connection where the old one is doubtful.
+    """
+
+    def __init__(self, path: Path, *, bytes_max: int, age_max_s: int, clock: Clock) -> None:
+        """Take the lock and open the file. Raises JournalError, JournalBusyError."""
+        self.notes: list[str] = []
+        self._path = path
+        self._bytes_max = bytes_max
+        self._age_max_ns = age_max_s * NS_PER_S
+        self._clock = clock
+        self._open_connection: sqlite3.Connection | None = None
+        self._condemned = ""
+        self._closed = False
+        self._sinks: set[str] = {MAIN_SINK}
+        self._leases: dict[str, list[Span]] = {}
+        self._head_seq = 0
+        self._appends = 0
+        self._tidied_ns = clock.monotonic_ns()
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise JournalError(
+                "open journal",
+                f"{path.parent}: {error.strerror}",
+                "journal.path must lie in a folder this user can make or write",
+            ) from error
+        self._lock = JournalLock(path)
+        try:
+            self._connect()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def close(self) -> None:
+        """Fold the log into the file and let go of it. A second call does nothing."""
+        try:
+            if self._open_connection is not None:
+                with self._session("close journal") as connection:
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
+        finally:
+            self._closed = True
+            self._disconnect()
+            self._lock.release()
+
+    # --- records ---
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Add a record per entry; they are on the disk when it returns."""
+        if not entries:
+            return
+        now_ns = self._clock.now_ns()
+        with self._session("append to journal", write=True) as connection:
+            head_seq, points_total, bytes_total = head(connection)
+            first_seq = max(head_seq, self._head_seq) + 1
+            for seq, entry in enumerate(entries, first_seq):
+                row = rows.pack(entry, seq, now_ns)
+                points_total += entry.points
+                bytes_total += len(row[-1])
+                connection.execute(rows.INSERT, (*row, points_total, bytes_total))
+        self._head_seq = first_seq + len(entries) - 1
+        self._appends += 1
+
+    def last_slot_ns(self, source: str) -> int | None:
+        """The slot of a source's newest record; looked for among the newest records only.
+
+        A source that took nothing for so long has no slot to take up.
+        """
+        with self._session("read journal") as connection:
+            row = connection.execute(
+                "SELECT slot_ns FROM record WHERE source = ? AND seq > ? ORDER BY seq DESC LIMIT 1",
+                (source, head(connection)[0] - LAST_SLOT_RECORDS),
+            ).fetchone()
+        return None if row is None else int(row[0])
+
+    def next_batch(self, sink: str, lane: Lane, points_max: int, bytes_max: int) -> list[Record]:
+        """Lease the lane's next records; damaged ones on the way count as rejected."""
+        batch: list[Record] = []
+        more = False
+        while not batch:
+            with self._session("read journal") as connection:
+                free = without(self._spans(connection, sink), self._leases.get(sink, ()))
+                if lane == "newest":
+                    free = [span for span in free if span[1] == OPEN_END]
+                batch, damaged, more = _read_batch(connection, free, points_max, bytes_max)
+            if not damaged:
+                break
+            self._reject_damaged(sink, damaged)
+        if more and lane == "newest":
+            self._split_open_span(sink)
+        out = runs(record.seq for record in batch)
+        self._leases[sink] = sorted([*self._leases.get(sink, ()), *out])
+        return batch
+
+    def _split_open_span(self, sink: str) -> None:
+        """Close the open span at the head, so that what comes now need not wait behind it."""
+        with self._session("split backlog", write=True) as connection:
+            spans = self._spans(connection, sink)
+            if len(spans) < SPANS_MAX:
+                head_seq = head(connection)[0]
+                split = [*within(spans, head_seq), (head_seq + 1, OPEN_END)]
+                put_spans(connection, sink, spans, split)
+
+    def _reject_damaged(self, sink: str, damaged: Sequence[int]) -> None:
+        """Take damaged records out of the sink's spans; they count as rejected.
+
+        Their points are told from the running totals: their own number may be the damaged one.
+        """
+        lost: list[Rejected] = []
+        with self._session("mark damaged records", write=True) as connection:
+            spans = before = self._spans(connection, sink)
+            for seq in damaged:
+                after = without(before, [(seq, seq)])
+                points = sum_of(connection, before).points - sum_of(connection, after).points
+                lost.append(Rejected("", "damaged on the disk", points, seq))
+                connection.execute("UPDATE record SET damaged = 1 WHERE seq = ?", (seq,))
+                before = after
+            put_spans(connection, sink, spans, before)
+            count(connection, sink, rejected=sum(row.points for row in lost))
+            self._keep_rejected(connection, sink, lost)
+        for row in lost:
+            self.note(
+                f"record {row.seq} of {self._path} is damaged: its {row.points} points count as "
+                f"rejected for {sink} (look after the disk)"
+            )
+
+    def settle(self, sink: str, records: Sequence[Record], rejected: Sequence[Rejected]) -> None:
+        """The sink has these records but for the rejected lines; what is not pending is passed."""
+        with self._session("settle batch", write=True) as connection:
+            spans = self._spans(connection, sink)
+            settled = {record.seq: record.points for record in records if holds(spans, record.seq)}
+            refused = [row for row in rejected if row.seq in settled]
+            refused_points = sum(row.points for row in refused)
+            stored = sum(settled.values()) - refused_points
+            assert stored >= 0, "more points are rejected than the records have"
+            put_spans(connection, sink, spans, without(spans, runs(settled)))
+            count(connection, sink, stored=stored, rejected=refused_points)
+            self._keep_rejected(connection, sink, refused)
+        done = runs(record.seq for record in records)
+        self._leases[sink] = without(self._leases.get(sink, ()), done)
+
+    def release(self, sink: str) -> None:
+        """Give back what the sink holds leased."""
+        self._leases.pop(sink, None)
+
+    def evict_some(self) -> Evicted:
+        """Remove a bounded number of the oldest records as the bounds demand; (0, 0) = none."""
+        self._appends = 0
+        self._tidied_ns = self._clock.monotonic_ns()
+        with self._session("enforce journal bounds", write=True) as connection:
+            leased = [spans[0][0] for spans in self._leases.values() if spans]
+            last = retention.last_to_go(
+                connection,
+                over_bytes=retention.bytes_over(connection, self._bytes_max),
+                taken_before_ns=self._clock.now_ns() - self._age_max_ns,
+                keep_from=min([head(connection)[0], *leased]),
+            )
+            if last is None:
+                return Evicted(0, 0)
+            return retention.evict(connection, self._sinks, last)
+
+    @property
+    def tidy_due(self) -> bool:
+        """Whether the bounds should be enforced about now."""
+        waited_ns = self._clock.monotonic_ns() - self._tidied_ns
+        return self._appends >= APPENDS_PER_TIDY or waited_ns >= TIDY_INTERVAL_S * NS_PER_S
+
+    # --- accounts ---
+
+    def ledger(self, sink: str) -> Ledger:
+        """Where every point of the sink is."""
+        with self._session("read ledger") as connection:
+            pending = sum_of(connection, self._spans(connection, sink)).points
+            born_total, stored, rejected, evicted = connection.execute(
+                "SELECT born_total, stored, rejected, evicted FROM sink WHERE name = ?", (sink,)
+            ).fetchone()
+            collected = head(connection)[1] - born_total
+            return Ledger(collected, stored, rejected, evicted, pending)
+
+    def backlog(self, sink: str) -> Backlog:
+        """What waits for the sink, leased or not."""
+        with self._session("read backlog") as connection:
+            waiting = sum_of(connection, self._spans(connection, sink))
+            return Backlog(waiting.points, waiting.bytes, waiting.oldest_ns)
+
+    def rejected(self, sink: str, limit: int, before_id: int | None) -> list[RejectedRow]:
+        """Rejected lines of the sink, newest first."""
+        with self._session("read rejected lines") as connection:
+            self._require(sink)
+            return refusals.read(connection, sink, limit, before_id)
+
+    def _keep_rejected(
+        self, connection: sqlite3.Connection, sink: str, lines: Sequence[Rejected]
+    ) -> None:
+        room = refusals.text_bytes_max(self._bytes_max, len(self._sinks))
+        at_ns = self._clock.now_ns()
+        refusals.keep(connection, sink, lines, at_ns=at_ns, text_bytes_max=room)
+
+    # --- sinks and state ---
+
+    def sinks(self) -> list[str]:
+        """The names of all sinks, sorted."""
+        with self._session("list sinks"):
+            return sorted(self._sinks)
+
+    def add_sink(self, name: str) -> None:
+        """Add a sink that gets the whole history; one that is there stays as it is."""
+        with self._session("add sink", write=True) as connection:
+            if name not in self._sinks:
+                self._insert_sink(connection, name)
+        self._sinks.add(name)
+
+    def _insert_sink(self, connection: sqlite3.Connection, name: str) -> None:
+        first_seq, points_before = oldest(connection) or (self._head_seq + 1, 0)
+        connection.execute("INSERT INTO sink VALUES (?, ?, 0, 0, 0)", (name, points_before))
+        put_spans(connection, name, [], [(first_seq, OPEN_END)])
+
+    def drop_sink(self, name: str) -> None:
+        """Remove a sink with its spans, counters and rejected lines; an unknown one is passed."""
+        if name == MAIN_SINK:
+            raise JournalError("drop sink", f"{name} is the journal's own", "drop another one")
+        with self._session("drop sink", write=True) as connection:
+            connection.execute("DELETE FROM sink WHERE name = ?", (name,))
+            connection.execute("DELETE FROM span WHERE sink = ?", (name,))
+            connection.execute("DELETE FROM rejected WHERE sink = ?", (name,))
+        self._sinks.discard(name)
+        self._leases.pop(name, None)
+
+    def get_state(self, key: str) -> str | None:
+        """The value kept under the key."""
+        with self._session("read state") as connection:
+            row = connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+            return None if row is None else str(row[0])
+
+    def put_state(self, key: str, value: str | None) -> None:
+        """Keep the value under the key; None removes it."""
+        with self._session("write state", write=True) as connection:
+            if value is None:
+                connection.execute("DELETE FROM state WHERE key = ?", (key,))
+            else:
+                connection.execute("REPLACE INTO state (key, value) VALUES (?, ?)", (key, value))
+
+    # --- the connection ---
+
+    def note(self, text: str) -> None:
+        """Keep a line for the caller to log."""
+        self.notes.append(text)
+        del self.notes[:-NOTES_MAX]
+
+    def _require(self, sink: str) -> None:
+        if sink not in self._sinks:
+            raise JournalError(
+                "use sink", f"{self._path} has no sink {sink!r}", "add it to the configuration"
+            )
+
+    def _spans(self, connection: sqlite3.Connection, sink: str) -> list[Span]:
+        self._require(sink)
+        return spans_of(connection, sink)
+
+    @contextmanager
+    def _session(self, operation: str, *, write: bool = False) -> Iterator[sqlite3.Connection]:
+        """The connection, inside one transaction if `write`; all or nothing, errors explained."""
+        connection = self._connect()
+        try:
+            with garbled_is_corrupt():
+                if write:
+                    connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                if write:
+                    connection.execute("COMMIT")
+        except BaseException as error:
+            with suppress(sqlite3.Error):
+                connection.rollback()
+            if not isinstance(error, sqlite3.Error):
+                raise
+            if is_corrupt(error):
+                self._condemned = str(error)
+            if not is_passing(error):
+                self._disconnect()
+            raise explain(error, operation, self._path) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._closed:
+            raise JournalError("use journal", f"{self._path} is closed")
+        if self._open_connection is not None:
+            return self._open_connection
+        now_ns = self._clock.now_ns()
+        connection, fresh = open_database(self._path, now_ns, self.notes, condemned=self._condemned)
+        self._condemned = ""
+        self._open_connection = connection
+        if fresh:
+            self._leases.clear()
+        with self._session("open journal", write=True):
+            known = {name for (name,) in connection.execute("SELECT name FROM sink")}
+            for name in self._sinks - known:
+                self._insert_sink(connection, name)
+            self._head_seq = max(self._head_seq, head(connection)[0])
+        self._sinks |= known
+        return connection
+
+    def _disconnect(self) -> None:
+        connection, self._open_connection = self._open_connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+
+def _read_batch(
+    connection: sqlite3.Connection, spans: Sequence[Span], points_max: int, bytes_max: int
+) -> tuple[list[Record], list[int], bool]:
+    """The first records of the first span that has any.
+
+    Returns:
+        The whole records, the seqs of damaged ones between them, and whether the span has more.
+    """
+    batch: list[Record] = []
+    damaged: list[int] = []
+    lines_sum = bytes_sum = 0
+    for span in spans:
+        found = connection.execute(f"{rows.READ} WHERE seq BETWEEN ? AND ? ORDER BY seq", span)
+        with closing(found):
+            for row in found:
+                if (unpacked := rows.unpack(row)) is None:
+                    damaged.append(row[0])
+                    if len(damaged) == DAMAGED_MAX:
+                        return batch, damaged, True
+                    continue
+                record, lines = unpacked
+                lines_sum += lines
+                bytes_sum += len(record.fragment)
+                if batch and (lines_sum > points_max or bytes_sum > bytes_max):
+                    return batch, damaged, True
+                batch.append(record)
+        if batch or damaged:
+            break
+    return batch, damaged, False
