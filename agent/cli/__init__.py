@@ -1,0 +1,15 @@
+"""The command line: `perpflux COMMAND`. The same as `python -m agent`."""
+
+from __future__ import annotations
+
+import sys
+
+from agent.cli.main import main
+
+
+def entry_point() -> None:
+    """Run the program and leave with its exit code."""
+    sys.exit(main(sys.argv[1:]))
+
+
+__all__ = ["entry_point", "main"]

@@ -1,0 +1,34 @@
+"""`perpflux check`: is the configuration right? No network, nothing is written."""
+
+from __future__ import annotations
+
+import argparse
+
+from agent.cli.output import complain, say
+from agent.config import load
+from agent.errors import EXIT_OK
+
+
+def command(options: argparse.Namespace) -> int:
+    """Print what would be done; problems end with exit code 78."""
+    loaded = load(options.config)
+    config = loaded.config
+    tickers = "all" if config.tickers == "all" else ", ".join(config.tickers)
+    say(f"configuration  {loaded.file or 'built-in defaults'}: ok")
+    say(f"tickers        {tickers}")
+    for name in config.data_sources:
+        source = getattr(config, name)
+        say(f"source         {name}, every {source.poll_interval_s} s from {source.api_base}")
+    say(f"journal        {config.journal.path}")
+    if config.influxdb is None:
+        say("influxdb       none: points are stored locally and ship when the section appears")
+    else:
+        where = f"org {config.influxdb.org}, bucket {config.influxdb.bucket}"
+        say(f"influxdb       {config.influxdb.url}, {where}")
+        if loaded.token is not None:
+            loaded.token.read()
+            say("token          found")
+    say(f"http           {config.http.listen or 'off'}")
+    for warning in loaded.warnings:
+        complain(f"warning: {warning}")
+    return EXIT_OK

@@ -1,0 +1,58 @@
+"""`perpflux once`: one poll of each source, stored, shipped and printed."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+
+from agent import schema
+from agent.app import MAIN_SINK, App
+from agent.cli.output import complain, emit
+from agent.config import Loaded, load
+from agent.entries import poll_entry
+from agent.errors import EXIT_FAILED, EXIT_OK
+from agent.formats import WRITERS
+from agent.log import set_up
+from agent.poll import Poll
+
+
+def command(options: argparse.Namespace) -> int:
+    """Print what came; 1 when a source failed or something could not be shipped."""
+    loaded = load(options.config)
+    set_up("error", loaded.config.log.format)
+    polls, pending = asyncio.run(_once(loaded))
+    for piece in WRITERS[options.format](_data_lines(polls)):
+        emit(piece)
+    for poll in polls:
+        for problem in poll.problems:
+            complain(f"perpflux: {problem}")
+        for notice in poll.notices:
+            complain(f"perpflux: {notice}")
+    if pending:
+        complain(f"perpflux: {pending} points wait to be shipped; they are safe in the journal")
+    complete = all(poll.ok for poll in polls) and not pending
+    return EXIT_OK if complete else EXIT_FAILED
+
+
+async def _once(loaded: Loaded) -> tuple[list[Poll], int]:
+    """The polls, and how many points could not be shipped where they should be."""
+    async with App(loaded) as app:
+        polls = await app.once()
+        pending = 0
+        if loaded.config.influxdb is not None:
+            pending = (await app.journal.ledger(MAIN_SINK)).pending
+        return polls, pending
+
+
+def _data_lines(polls: Sequence[Poll]) -> list[str]:
+    """The lines that are data; the agent's own measurements are left out."""
+    lines = [
+        line
+        for poll in polls
+        for line in poll_entry(poll, host="-", missed_slots=0).lines.decode().splitlines()
+    ]
+    own = tuple(
+        f"{name}," for name, measurement in schema.MEASUREMENTS.items() if not measurement.counted
+    )
+    return [line for line in lines if not line.startswith(own)]

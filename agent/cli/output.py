@@ -1,0 +1,31 @@
+"""The one place that prints. Results go to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def say(text: str = "") -> None:
+    """A line of a result."""
+    print(text)
+
+
+def emit(text: str) -> None:
+    """Part of a result, as it is (it brings its own line ends)."""
+    sys.stdout.write(text)
+
+
+def complain(text: str) -> None:
+    """A line for the operator."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def is_terminal() -> bool:
+    """Whether results are read by a person."""
+    return sys.stdout.isatty()
+
+
+def give_up_stdout() -> None:
+    """The reader went away (`| head`): let the interpreter's last flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
