@@ -9,7 +9,7 @@ Texts come checked: plain numbers of at most 36 digits either side (`agent.sourc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from decimal import Context, Decimal, localcontext
 from typing import Final, TypeVar
 
@@ -24,8 +24,7 @@ RATIO: Final = Context(prec=12)
 
 _ZERO: Final = Decimal(0)
 _HALF: Final = Decimal("0.5")
-_BPS: Final = Decimal(10_000)
-_TWO_BPS: Final = Decimal(20_000)
+_POINT: Final = Decimal("0.0001")
 
 Column = Sequence[str]
 _Numbers = Sequence[Decimal | None]
@@ -35,7 +34,9 @@ ValueT = TypeVar("ValueT")
 
 def numbers(column: Column) -> list[Decimal | None]:
     """Decimals of a column; None where it is missing."""
-    return [Decimal(value) if value else None for value in column]
+    if "" in column:
+        return [Decimal(value) if value else None for value in column]
+    return list(map(Decimal, column))
 
 
 def text_of(number: Decimal) -> str:
@@ -43,7 +44,7 @@ def text_of(number: Decimal) -> str:
     return format(number, "f")
 
 
-def texts(column: Iterable[Decimal | None]) -> PlainColumn:
+def texts(column: _Numbers) -> PlainColumn:
     """Plain decimal texts; "" for None and for what is too large or small to be stored."""
     found = PlainColumn(["" if number is None else str(number) for number in column])
     # `str` is much faster than `format`, but writes what is very small or large with an exponent.
@@ -61,54 +62,51 @@ def complete(published: Columns) -> dict[str, Column]:
     """The columns with mid, spreads, impacts and basis added where they can be known."""
     columns = dict(published)
     known = {name: numbers(columns[name]) for name in _INPUTS if name in columns}
-    for size, name in (("1k", "spread_bps"), ("100k", "spread_100k_bps"), ("1m", "spread_1m_bps")):
+    mids: dict[str, _Numbers] = {}
+    for size, spread in _SPREADS.items():
         if f"bid_{size}" in known and f"ask_{size}" in known:
-            columns[name] = _spread_bps(known[f"bid_{size}"], known[f"ask_{size}"])
-    if "spread_bps" in columns:
-        mids = _mids(known["bid_1k"], known["ask_1k"])
-        columns["mid"] = texts(mids)
-        if "ask_100k" in known:
-            columns["impact_buy_bps"] = _gap_bps(known["ask_100k"], mids, mids)
-        if "bid_100k" in known:
-            columns["impact_sell_bps"] = _gap_bps(mids, known["bid_100k"], mids)
+            bids, asks = known[f"bid_{size}"], known[f"ask_{size}"]
+            mids[size] = _mids(bids, asks)
+            columns[spread] = _in_points(asks, bids, _points(mids[size]))
+    if "1k" in mids:
+        mid, points = mids["1k"], _points(mids["1k"])
+        columns["mid"] = texts(mid)
+        if "100k" in mids:
+            columns["impact_buy_bps"] = _in_points(known["ask_100k"], mid, points)
+            columns["impact_sell_bps"] = _in_points(mid, known["bid_100k"], points)
     if "mark_price" in known and "index_price" in known:
         index = known["index_price"]
-        columns["basis_bps"] = _gap_bps(known["mark_price"], index, index)
+        columns["basis_bps"] = _in_points(known["mark_price"], index, _points(index))
     return columns
 
 
+_SPREADS: Final = {"1k": "spread_bps", "100k": "spread_100k_bps", "1m": "spread_1m_bps"}
 _INPUTS: Final = "bid_1k ask_1k bid_100k ask_100k bid_1m ask_1m mark_price index_price".split()
 
 
 def _mids(bids: _Numbers, asks: _Numbers) -> _Numbers:
-    """(bid + ask) / 2, row by row; missing where it is not above 0."""
+    """(bid + ask) / 2, row by row, exact."""
     with localcontext(EXACT):
         return [
-            mid if bid is not None and ask is not None and (mid := (bid + ask) * _HALF) > _ZERO
-            else None
+            None if bid is None or ask is None else (bid + ask) * _HALF
             for bid, ask in zip(bids, asks, strict=True)
-        ]  # fmt: skip
+        ]
 
 
-def _spread_bps(bids: _Numbers, asks: _Numbers) -> PlainColumn:
-    """(ask - bid) / mid * 10^4, row by row."""
+def _points(prices: _Numbers) -> _Numbers:
+    """One basis point of each price, exact; None where it is not above 0."""
+    with localcontext(EXACT):
+        return [price * _POINT if price is not None and price > _ZERO else None for price in prices]
+
+
+def _in_points(upper: _Numbers, lower: _Numbers, points: _Numbers) -> PlainColumn:
+    """(upper - lower) / one basis point, row by row."""
     with localcontext(RATIO):
         return texts(
-            (ask - bid) * _TWO_BPS / total
-            if bid is not None and ask is not None and (total := bid + ask) > _ZERO
-            else None
-            for bid, ask in zip(bids, asks, strict=True)
-        )
-
-
-def _gap_bps(upper: _Numbers, lower: _Numbers, base: _Numbers) -> PlainColumn:
-    """(upper - lower) / base * 10^4, row by row."""
-    with localcontext(RATIO):
-        return texts(
-            (high - low) * _BPS / by
-            if high is not None and low is not None and by is not None and by > _ZERO
-            else None
-            for high, low, by in zip(upper, lower, base, strict=True)
+            [
+                None if point is None or high is None or low is None else (high - low) / point
+                for high, low, point in zip(upper, lower, points, strict=True)
+            ]
         )
 
 
@@ -117,8 +115,10 @@ def annualised(rates: Column, intervals_s: Column) -> PlainColumn:
     with localcontext(RATIO):
         per_year = each(_intervals_per_year, intervals_s)
         return texts(
-            Decimal(rate) * times if rate and times is not None else None
-            for rate, times in zip(rates, per_year, strict=True)
+            [
+                Decimal(rate) * times if rate and times is not None else None
+                for rate, times in zip(rates, per_year, strict=True)
+            ]
         )
 
 
@@ -131,15 +131,17 @@ def added(first: Column, second: Column) -> PlainColumn:
     """The exact sums, row by row."""
     with localcontext(EXACT):
         return texts(
-            Decimal(one) + Decimal(other) if one and other else None
-            for one, other in zip(first, second, strict=True)
+            [
+                Decimal(one) + Decimal(other) if one and other else None
+                for one, other in zip(first, second, strict=True)
+            ]
         )
 
 
 def halved(column: Column) -> PlainColumn:
     """Exact halves."""
     with localcontext(EXACT):
-        return texts(Decimal(value) * _HALF if value else None for value in column)
+        return texts([Decimal(value) * _HALF if value else None for value in column])
 
 
 def first_known(first: Column, second: Column) -> PlainColumn:

@@ -71,7 +71,7 @@ async def test_an_unlisted_ticker_is_named(tmp_path: Path, venues: dict[str, str
     """A typing mistake in `tickers` costs nothing else and is named by each source."""
     venues["PERPFLUX_TICKERS"] = "BTC,BCT"
     outcome = await perpflux(tmp_path, "once", "--format", "lp", **venues)
-    assert "variational does not list 'BCT'" in outcome.err
+    assert "variational has no readable listing of 'BCT'" in outcome.err
     assert "bybit has no readable row for symbol 'BCTUSDT'" in outcome.err
     assert outcome.out.count("snapshot,") == 2
 

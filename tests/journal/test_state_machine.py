@@ -16,12 +16,11 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
 
-from agent.journal import Ledger, Record, Rejected, database, store
+from agent.journal import Lane, Ledger, Record, Rejected, database, store
 from agent.journal.fragment import compress
 from agent.journal.retention import bytes_over
 from agent.journal.spans import OPEN_END
@@ -30,11 +29,18 @@ from tests.support.clock import FakeClock
 
 BYTES_MAX = 90_000
 """Little more than an empty journal's pages: a few large records, and the oldest go."""
-SPANS_MAX = 4
+SPANS_MAX = 3
 """Small, so that the limit is met."""
 
-sinks = st.sampled_from((SINK, "cloud", "stream"))
-lanes = st.sampled_from(("newest", "oldest"))
+picks = st.integers(0, 2)
+"""Which of the sinks that are there."""
+others = st.sampled_from(("cloud", "stream"))
+polls = st.lists(
+    st.tuples(st.integers(1, 4), st.sampled_from((0, 0, 1, 4)), st.sampled_from((0, 0, 0, 4000))),
+    min_size=1,
+    max_size=6,
+)
+"""Lines, how many of them are not counted, and how much they are padded."""
 
 
 @dataclass
@@ -95,10 +101,11 @@ class JournalMachine(RuleBasedStateMachine):
         self.sinks = {SINK: Sink(0, set())}
         self.slot_ns = 0
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(polls=polls)
+    def start(self, polls: list[tuple[int, int, int]]) -> None:
         """Open it for the first time."""
         self.open()
+        self.append(polls)
 
     def open(self) -> None:
         """Open it."""
@@ -117,13 +124,7 @@ class JournalMachine(RuleBasedStateMachine):
         """Counted points of these records."""
         return sum(self.records[seq].points for seq in seqs)
 
-    @rule(
-        polls=st.lists(
-            st.tuples(st.integers(1, 4), st.integers(0, 4), st.sampled_from((0, 0, 4000))),
-            min_size=1,
-            max_size=4,
-        )
-    )
+    @rule(polls=polls)
     def append(self, polls: list[tuple[int, int, int]]) -> None:
         """Each entry is one record with the next number, pending for every sink."""
         entries = []
@@ -141,16 +142,23 @@ class JournalMachine(RuleBasedStateMachine):
                 sink.collected += points
         self.store.append(entries)
 
-    @rule(
-        name=sinks,
-        lane=lanes,
-        points_max=st.integers(1, 12),
-        bytes_max=st.sampled_from((1, 400, 20_000)),
-    )
-    def next_batch(self, name: str, lane: Any, points_max: int, bytes_max: int) -> None:
+    def pick(self, number: int) -> str:
+        """One of the sinks that are there."""
+        names = sorted(self.sinks)
+        return names[number % len(names)]
+
+    @rule(pick=picks, points_max=st.integers(1, 12), bytes_max=st.sampled_from((400, 20_000)))
+    def next_newest(self, pick: int, points_max: int, bytes_max: int) -> None:
+        """Ask for a batch of the newest lane."""
+        self.next_batch(self.pick(pick), "newest", points_max, bytes_max)
+
+    @rule(pick=picks, points_max=st.integers(1, 12), bytes_max=st.sampled_from((400, 20_000)))
+    def next_oldest(self, pick: int, points_max: int, bytes_max: int) -> None:
+        """Ask for a batch of the oldest lane."""
+        self.next_batch(self.pick(pick), "oldest", points_max, bytes_max)
+
+    def next_batch(self, name: str, lane: Lane, points_max: int, bytes_max: int) -> None:
         """A batch is the beginning of the lane's span, as far as the limits allow, once only."""
-        if name not in self.sinks:
-            return
         sink = self.sinks[name]
         expected = self.expect_batch(sink, lane, points_max, bytes_max)
         batch = self.store.next_batch(name, lane, points_max, bytes_max)
@@ -183,14 +191,14 @@ class JournalMachine(RuleBasedStateMachine):
                 return batch
         return []
 
-    @rule(name=sinks, data=st.data())
-    def settle(self, name: str, data: st.DataObject) -> None:
+    @rule(pick=picks, data=st.data(), whole=st.booleans())
+    def settle(self, pick: int, data: st.DataObject, *, whole: bool) -> None:
         """Settled records are stored but for what was rejected; those settled before are not."""
-        if name not in self.sinks:
-            return
+        name = self.pick(pick)
         sink = self.sinks[name]
-        out = list(sink.leased.values())
-        chosen = data.draw(st.lists(st.sampled_from(out), unique=True) if out else st.just([]))
+        chosen = list(sink.leased.values())
+        if chosen and not whole:
+            chosen = data.draw(st.lists(st.sampled_from(chosen), unique=True))
         rejected = [
             Rejected("line", "refused", points, record.seq)
             for record in chosen
@@ -204,27 +212,16 @@ class JournalMachine(RuleBasedStateMachine):
             sink.settled.add(record.seq)
         sink.rejected_points += sum(row.points for row in rejected)
 
-    @rule(name=sinks)
-    def release(self, name: str) -> None:
-        """What is released may be given out again."""
-        if name in self.sinks:
-            self.store.release(name)
-            self.sinks[name].leased.clear()
+    @rule(
+        seconds=st.sampled_from((0, 0, 600, AGE_MAX_S + 1)), step=st.sampled_from((0, 0, -10, 10))
+    )
+    def enforce_bounds(self, seconds: int, step: int) -> None:
+        """The oldest go, as many as the bounds demand; never the newest, nor what is out.
 
-    @rule(seconds=st.sampled_from((1, 600, AGE_MAX_S)))
-    def advance(self, seconds: int) -> None:
-        """Time passes."""
+        Time passes before, and the wall clock may be set.
+        """
         self.clock.advance(seconds)
-
-    @rule(seconds=st.sampled_from((-10 * AGE_MAX_S, 10 * AGE_MAX_S)))
-    def step_clock(self, seconds: int) -> None:
-        """The wall clock is set."""
-        self.clock.step_wall(seconds)
-
-    @precondition(lambda self: self.existing)
-    @rule()
-    def enforce_bounds(self) -> None:
-        """The oldest go, as many as the bounds demand; never the newest, nor what is out."""
+        self.clock.step_wall(step * AGE_MAX_S)
         leased = {seq for sink in self.sinks.values() for seq in sink.leased}
         keep_from = min({self.head, *leased})
         expired_ns = self.clock.now_ns() - AGE_MAX_S * 1_000_000_000
@@ -254,34 +251,43 @@ class JournalMachine(RuleBasedStateMachine):
         assert (records, unsent) == (len(gone), lost)
         self.existing = left
 
-    @rule(name=st.sampled_from(("cloud", "stream")))
+    @rule(
+        pick=picks,
+        name=others,
+        event=st.sampled_from(("add", "release", "damage", "release", "damage", "reopen", "drop")),
+        data=st.data(),
+    )
+    def upset(self, pick: int, name: str, event: str, data: st.DataObject) -> None:
+        """What happens less often."""
+        match event:
+            case "add":
+                self.add_sink(name)
+            case "drop":
+                self.store.drop_sink(name)
+                self.sinks.pop(name, None)
+            case "release":
+                self.store.release(self.pick(pick))
+                self.sinks[self.pick(pick)].leased.clear()
+            case "damage":
+                seq = data.draw(st.sampled_from(sorted(self.existing)))
+                if seq not in self.damaged:
+                    damage(self.path, seq)
+                    self.damaged.add(seq)
+            case _:
+                self.reopen()
+
     def add_sink(self, name: str) -> None:
         """A new sink is to get all that is still there; one that is there stays as it is."""
         self.store.add_sink(name)
         if name not in self.sinks:
             self.sinks[name] = Sink(self.points(self.existing), set(self.existing))
 
-    @rule(name=st.sampled_from(("cloud", "stream")))
-    def drop_sink(self, name: str) -> None:
-        """A dropped sink is forgotten."""
-        self.store.drop_sink(name)
-        self.sinks.pop(name, None)
-
-    @rule()
     def reopen(self) -> None:
         """A restart changes nothing but that what was out waits again."""
         self.store.close()
         self.open()
         for sink in self.sinks.values():
             sink.leased.clear()
-
-    @precondition(lambda self: self.existing - self.damaged)
-    @rule(data=st.data())
-    def damage(self, data: st.DataObject) -> None:
-        """A bit flips on the disk."""
-        seq = data.draw(st.sampled_from(sorted(self.existing - self.damaged)))
-        damage(self.path, seq)
-        self.damaged.add(seq)
 
     @invariant()
     def books_are_right(self) -> None:

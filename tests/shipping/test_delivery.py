@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from agent import delivery
 from agent.clock import NS_PER_S
-from agent.delivery import Delivered, Known, Line, Paused, deliver, encode, halves
-from agent.fates import BackOff, Park
+from agent.delivery import Delivered, Known, Line, Paused, deliver, encode, halves, judge
+from agent.fates import BackOff, Park, StoredBut, TooOld
 from agent.journal.fragment import compress, crc32, join
 from agent.journal.records import Record, Rejected
 from tests.shipping.bench import DirectDoor, poll_line, record, snapshot_line, stored_tickers
@@ -178,6 +178,29 @@ async def test_a_conflict_in_one_shard_does_not_cost_points_of_another() -> None
     assert stored_tickers(fake) == {"NEW"}
 
 
+async def test_a_count_that_fits_by_chance_costs_no_point_of_another_shard() -> None:
+    """Two dropped, two with the named field, but one of those lies in another shard: halved."""
+    fake = FakeInfluxDB()
+    new_ns = START_NS + 30 * DAY_NS
+    types = {"mid": "integer", "mark_price": "integer"}
+    fake.bucket.types[fake.bucket.shard(START_NS), "snapshot"] = types
+    mark = f"snapshot,source=bybit,ticker=MARK mark_price=1 {START_NS}"
+    lines = [snapshot_line("MID"), mark, snapshot_line("NEW", stamp_ns=new_ns)]
+    outcome = await finish(fake, [record(1, lines)])
+    assert tickers(outcome.rejected) == {"MID", "MARK"}
+    assert stored_tickers(fake) == {"NEW"}
+
+
+async def test_a_field_sent_as_two_types_costs_only_the_wrong_ones() -> None:
+    """The name alone does not say which of them were dropped; the count says that not all were."""
+    fake = FakeInfluxDB()
+    fake.bucket.types[fake.bucket.shard(START_NS), "snapshot"] = {"mid": "integer"}
+    lines = [snapshot_line(f"I{i}", "2i") for i in range(3)]
+    outcome = await finish(fake, [record(1, [*lines, snapshot_line("F"), snapshot_line("G")])])
+    assert tickers(outcome.rejected) == {"F", "G"}
+    assert stored_tickers(fake) == {"I0", "I1", "I2"}
+
+
 async def test_points_older_than_the_retention_are_accounted_for() -> None:
     """They are refused, down to the newest that was lost; what the server stored is stored."""
     fake = FakeInfluxDB(buckets={"perps": Bucket(retention_s=3600)})
@@ -186,6 +209,24 @@ async def test_points_older_than_the_retention_are_accounted_for() -> None:
     outcome = await finish(fake, [record(i, [line]) for i, line in enumerate(lines)])
     assert tickers(outcome.rejected) == {f"T{i}" for i in range(3, 8)}
     assert stored_tickers(fake) == {"T0", "T1", "T2"}
+    assert [len(request.lines) for request in fake.requests] == [8, 3]
+
+
+async def test_a_422_that_cost_all_costs_one_request() -> None:
+    """Whatever its words: where as many were dropped as were sent, all are lost."""
+    words = "failure writing points to database: partial write: points beyond retention policy"
+    fake = FakeInfluxDB(faults=[Fault(422, f"{words} dropped=12")])
+    outcome = await finish(fake, batch(12))
+    assert (len(outcome.rejected), len(fake.requests)) == (12, 1)
+
+
+@pytest.mark.parametrize(("dropped", "refused"), [(2, 2), (0, 2), (1, 0), (3, 0)])
+def test_a_stamp_and_a_count_must_agree(dropped: int, refused: int) -> None:
+    """Where the newest lost stamp and the count tell different stories, smaller parts tell more."""
+    part = tuple(Line(1, i, snapshot_line(f"T{i}", stamp_ns=i)) for i in range(5))
+    verdict = judge(part, StoredBut(dropped, TooOld(1, "1h0m0s"), "too old"))
+    assert [line.place for line, _ in verdict.refused] == [0, 1][:refused]
+    assert verdict.parts == ((part[2:],) if refused else halves(part))
 
 
 async def test_a_conflict_does_not_hide_what_is_too_old() -> None:

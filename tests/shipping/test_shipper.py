@@ -227,6 +227,24 @@ async def test_parked_means_probes_and_nothing_else(
     await check_settled(journal, stored=2)
 
 
+async def test_a_second_outage_is_a_new_one(
+    journal: Journal, fake: FakeInfluxDB, clock: FakeClock
+) -> None:
+    """After a recovery the first probe goes at once again, and going down is logged again."""
+    shipper = shipper_of(journal, DirectDoor(fake), clock)
+    denied = Fault(403, "insufficient permissions for write")
+    with capture_logs() as logs:
+        async with running(shipper):
+            for slot in range(2):
+                fake.faults += [BUSY, denied]
+                await append(journal, "A", slot=slot)
+                await until(lambda: shipper.status.state == "idle" and not fake.faults)
+    assert clock.slept_s == [1, 1, 0, 1, 1, 0]
+    events = ["shipping_down", "shipping_down", "shipping_up"]
+    assert [log["event"] for log in logs] == events * 2
+    assert [log.get("state") for log in logs[:3]] == ["backing_off", "parked", None]
+
+
 async def test_probes_go_on_whatever_they_are_answered(
     journal: Journal, fake: FakeInfluxDB, clock: FakeClock
 ) -> None:
@@ -355,6 +373,17 @@ async def test_a_journal_that_fails_does_not_end_the_loop(
     assert events == ["shipping_down", "lines_rejected", "shipping_up"]
     assert logs[0]["error"] == f"{operation}: disk full (make room)"
     await check_settled(journal, stored=2, rejected=1)
+
+
+async def test_what_is_settled_is_not_given_back(
+    journal: Journal, fake: FakeInfluxDB, clock: FakeClock
+) -> None:
+    """A batch that went well costs the journal one transaction."""
+    await append(journal, "A")
+    flaky = Flaky(journal)
+    flaky.failures = {"release": 1}
+    assert await shipper_of(flaky, DirectDoor(fake), clock).drain(PATIENCE_S)
+    assert flaky.failures == {"release": 1}
 
 
 async def test_a_backlog_that_gives_nothing_is_no_reason_to_spin(

@@ -18,7 +18,7 @@ import msgspec
 from agent import derive
 from agent.clock import INSTANT_MAX_NS, NS_PER_MS
 from agent.errors import SourceError, SourceFailure
-from agent.snapshot import Columns
+from agent.snapshot import Columns, PlainColumn
 from agent.sources.fetch import Reply
 from agent.sources.rows import UNREADABLE, Rows, decode_each
 
@@ -178,7 +178,9 @@ def rows_of(rows: Sequence[Row], tickers: list[str], stamps_ns: list[int | None]
     """The published texts, column by column; missing, null and "" become ""."""
     by_key = {key: [getattr(row, key) or "" for row in rows] for key in Row.__struct_fields__}
     columns = {field: by_key[key] for field, key in _PUBLISHED.items()}
-    columns["mark_price"] = derive.first_known(by_key["markPrice"], by_key["lastPrice"])
+    columns["mark_price"] = [
+        mark or last for mark, last in zip(by_key["markPrice"], by_key["lastPrice"], strict=True)
+    ]
     return Rows(
         tickers=tickers,
         columns=columns,
@@ -194,11 +196,12 @@ def columns_of(rows: Rows, slot_ns: int, received_ns: int) -> Columns:
     top = {"bid_1k": published["best_bid"], "ask_1k": published["best_ask"]}
     columns = derive.complete({**published, **top})
     with localcontext(derive.EXACT):
-        interval_s = derive.each(_hours_as_seconds, extra["interval_h"])
-        columns["funding_interval_s"] = interval_s
-        columns["next_funding_s"] = derive.each(
-            partial(_seconds_until, slot_ns // NS_PER_MS), extra["next_funding_ms"]
+        interval_s = PlainColumn(derive.each(_hours_as_seconds, extra["interval_h"]))
+        until_funding = partial(_seconds_until, slot_ns // NS_PER_MS)
+        columns["next_funding_s"] = PlainColumn(
+            derive.each(until_funding, extra["next_funding_ms"])
         )
+    columns["funding_interval_s"] = interval_s
     columns["funding_apr"] = derive.annualised(columns["funding_rate"], interval_s)
     columns["oi_usd"] = derive.first_known(
         extra["single_oi_usd"], derive.halved(extra["both_oi_usd"])

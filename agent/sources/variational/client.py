@@ -107,7 +107,7 @@ class VariationalClient(HttpSource):
             source=self.source_name,
             slot_ns=slot_ns,
             batch=batch if len(batch) else None,
-            platform=wire.platform_of(document),
+            platform={} if problems else wire.platform_of(document),
             reports=(report,),
             problems=problems,
             notices=self._once([*unlisted, *self._drift(reply.body)]),
