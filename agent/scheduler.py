@@ -117,7 +117,13 @@ class DataCollectorScheduler:
                 loops.create_task(self._run_source(source), name=f"poll {source.source_name}")
 
     async def run_once(self) -> list[Poll]:
-        """Poll every source once, in its current slot, side by side."""
+        """Poll every source once, in its current slot, side by side.
+
+        A slot that an earlier run took is taken again: who asks by hand wants an answer now. The
+        point is the same; InfluxDB keeps the newer values.
+        """
+        for source in self._sources:
+            await self._resume(source)
         timers = [SlotTimer(self._clock, source.poll_interval_s) for source in self._sources]
         slots = [await timer.next() for timer in timers]
         pairs = zip(self._sources, slots, strict=True)
@@ -208,9 +214,9 @@ class DataCollectorScheduler:
         if self._store is None:
             return None
         try:
-            silent_until = await self._store.get_state(_silence_key(source))
-            source.silent_until_ns = int(silent_until or 0)
-            self.status[source.source_name].silent_until_ns = source.silent_until_ns
+            kept_ns = int(await self._store.get_state(_silence_key(source)) or 0)
+            self.status[source.source_name].silent_until_ns = kept_ns
+            source.silent_until_ns = max(source.silent_until_ns, kept_ns)
             return await self._store.last_slot_ns(source.source_name)
         except JournalError as error:
             self._store_failed(error)

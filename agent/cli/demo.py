@@ -17,7 +17,7 @@ from agent.log import set_up
 
 POLL_INTERVAL_S: Final = 5
 """Variational's simulated document changes this often, so that something moves."""
-JOURNAL_NAME: Final = "demo.db"
+JOURNAL_SUFFIX: Final = ".demo"
 
 
 def command(options: argparse.Namespace) -> int:
@@ -40,7 +40,7 @@ def simulated(config: Config, url: str, *, ship: bool) -> Config:
 
     Made-up prices reach the configured InfluxDB only when `ship` says so.
     """
-    journal = Path(config.journal.path).with_name(JOURNAL_NAME)
+    journal = Path(f"{config.journal.path}{JOURNAL_SUFFIX}")
     return config.model_copy(
         update={
             "variational": config.variational.model_copy(

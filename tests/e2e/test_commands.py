@@ -143,7 +143,7 @@ async def test_demo_runs_without_network(tmp_path: Path) -> None:
         await program.wait_for('"source_ready"')
         await program.wait_for('"source_ready"')
         assert await program.stop() == 0
-    demo = str(tmp_path / "demo.db")
+    demo = str(tmp_path / "perpflux.db.demo")
     out = (await perpflux(tmp_path, "export", PERPFLUX_JOURNAL__PATH=demo)).out
     assert {each["source"] for each in objects(out) if "source" in each} >= {"variational", "bybit"}
 

@@ -190,6 +190,14 @@ async def test_a_silence_that_a_venue_demands_survives_a_restart() -> None:
     assert restarted.silent_until_ns == START_NS + 600 * NS_PER_S
 
 
+async def test_a_poll_by_hand_respects_a_silence_too() -> None:
+    """`once` during a ban does not ask the venue either."""
+    store, source = FakeStore(), FakeSource()
+    store.state["silent_until_ns:fake"] = str(START_NS + 600 * NS_PER_S)
+    await DataCollectorScheduler([source], ["BTC"], store=store, clock=FakeClock()).run_once()
+    assert source.silent_until_ns == START_NS + 600 * NS_PER_S
+
+
 async def test_a_clock_step_is_an_event() -> None:
     """A step of the wall clock is logged and annotated; it is never silent."""
     clock, store = FakeClock(sleep_advances=False), FakeStore()
