@@ -76,16 +76,17 @@ def to_rfc3339(instant_ns: int) -> str:
 
 
 _RFC3339: Final = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9})[0-9]*)?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
-_RFC3339_LENGTH_MAX: Final = 35
+_RFC3339_LENGTH_MAX: Final = 64
 
 
 def parse_rfc3339_ns(text: str | None) -> int | None:
-    """Integer nanoseconds of an RFC 3339 instant with 0 to 9 fractional digits; None for others.
+    """Integer nanoseconds of an RFC 3339 instant; None for anything else.
 
-    None also for what is before 1970 or after `INSTANT_MAX_NS`.
+    Digits of a second beyond the ninth are cut off. None also for what is before 1970 or after
+    `INSTANT_MAX_NS`.
     https://www.rfc-editor.org/rfc/rfc3339#section-5.6 ; `datetime` has no nanoseconds.
     """
     return _parsed_ns(text) if text and len(text) <= _RFC3339_LENGTH_MAX else None

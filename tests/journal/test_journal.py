@@ -13,7 +13,7 @@ import pytest
 from agent.errors import JournalError
 from agent.journal import Evicted, Journal, Ledger, Record, Rejected, refusals, store
 from agent.journal.fragment import join
-from tests.journal.make import AGE_MAX_S, BYTES_MAX, SINK, damage, entry, seqs
+from tests.journal.make import AGE_MAX_S, BYTES_MAX, SINK, damage, entry, seqs, store_at
 from tests.support.clock import START_NS, FakeClock
 
 BATCH = {"points_max": 5000, "bytes_max": 2**20}
@@ -238,6 +238,21 @@ async def test_a_new_sink_gets_the_whole_history(journal: Journal) -> None:
     assert await journal.ledger("cloud") == Ledger(4, stored=0, rejected=0, evicted=0, pending=4)
 
 
+async def test_a_sink_that_comes_back_begins_anew(journal: Journal) -> None:
+    """Nothing is left of a dropped sink, not even what it had out."""
+    await journal.add_sink("cloud")
+    await journal.append([entry(2)])
+    batch = await journal.next_batch("cloud", lane="oldest", **BATCH)
+    await journal.settle("cloud", batch, [Rejected("x", "why", 1, 1)])
+    await journal.append([entry(2)])
+    await journal.next_batch("cloud", lane="oldest", **BATCH)
+    await journal.drop_sink("cloud")
+    await journal.add_sink("cloud")
+    assert await journal.rejected("cloud", 10) == []
+    assert await journal.ledger("cloud") == Ledger(4, stored=0, rejected=0, evicted=0, pending=4)
+    assert seqs(await journal.next_batch("cloud", lane="oldest", **BATCH)) == [1, 2]
+
+
 @pytest.mark.parametrize(
     "ask",
     [
@@ -266,6 +281,20 @@ async def test_state_outlives_the_journal(path: Path, clock: FakeClock) -> None:
     await journal.put_state("ban bybit", None)
     assert await journal.get_state("ban bybit") is None
     await journal.close()
+
+
+async def test_the_last_slot_of_a_source_is_known(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is that of its newest record, looked for so far back only; None when there is none."""
+    monkeypatch.setattr(store, "LAST_SLOT_RECORDS", 3)
+    assert await journal.last_slot_ns("bybit") is None
+    slots = [("bybit", 5), ("variational", 4), ("bybit", 3), ("agent", 9)]
+    await journal.append([entry(1, source=name, slot_ns=slot) for name, slot in slots])
+    assert await journal.last_slot_ns("bybit") == 3
+    assert await journal.last_slot_ns("variational") == 4
+    await journal.append([entry(1, source="agent", slot_ns=10)])
+    assert await journal.last_slot_ns("variational") is None
 
 
 async def test_the_oldest_go_when_the_journal_is_full(path: Path, clock: FakeClock) -> None:
@@ -375,6 +404,23 @@ async def test_only_the_owner_may_read(journal: Journal, path: Path) -> None:
     files = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
     assert set(files) == {"journal.db", "journal.db-wal", "journal.db-shm", "journal.db.lock"}
     assert set(files.values()) == {0o600}
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"),
+    [
+        ("journal_mode", "wal"),
+        ("synchronous", 2),
+        ("secure_delete", 0),
+        ("journal_size_limit", 16 * 2**20),
+        ("wal_autocheckpoint", 1000),
+    ],
+)
+def test_the_database_is_set_up_to_be_durable(path: Path, pragma: str, value: object) -> None:
+    """A write-ahead log that is synchronised at every commit (2 = FULL), and is bounded."""
+    opened = store_at(path)
+    assert opened._connect().execute(f"PRAGMA {pragma}").fetchone() == (value,)
+    opened.close()
 
 
 async def test_closing_folds_the_log_into_the_file(journal: Journal, path: Path) -> None:

@@ -173,7 +173,7 @@ def _cross(tier: str) -> Spoil:
     return spoil
 
 
-_NOT_TEXT: Final = (5, 1.5, True, [], {})
+_NOT_TEXT: Final[tuple[Any, ...]] = (5, 1.5, True, [], {})
 _BYBIT_SPOILERS: Final = (
     _set("symbol", "", "A\\BUSDT", "A\nBUSDT", *_NOT_TEXT, None),
     _set("markPrice", *_NASTY_NUMBERS, *_NOT_TEXT),
