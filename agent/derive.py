@@ -63,17 +63,19 @@ def complete(published: Columns) -> dict[str, Column]:
     columns = dict(published)
     known = {name: numbers(columns[name]) for name in _INPUTS if name in columns}
     mids: dict[str, _Numbers] = {}
+    points: dict[str, _Numbers] = {}
     for size, spread in _SPREADS.items():
         if f"bid_{size}" in known and f"ask_{size}" in known:
             bids, asks = known[f"bid_{size}"], known[f"ask_{size}"]
             mids[size] = _mids(bids, asks)
-            columns[spread] = _in_points(asks, bids, _points(mids[size]))
+            points[size] = _points(mids[size])
+            columns[spread] = _in_points(asks, bids, points[size])
     if "1k" in mids:
-        mid, points = mids["1k"], _points(mids["1k"])
+        mid, point = mids["1k"], points["1k"]
         columns["mid"] = texts(mid)
         if "100k" in mids:
-            columns["impact_buy_bps"] = _in_points(known["ask_100k"], mid, points)
-            columns["impact_sell_bps"] = _in_points(mid, known["bid_100k"], points)
+            columns["impact_buy_bps"] = _in_points(known["ask_100k"], mid, point)
+            columns["impact_sell_bps"] = _in_points(mid, known["bid_100k"], point)
     if "mark_price" in known and "index_price" in known:
         index = known["index_price"]
         columns["basis_bps"] = _in_points(known["mark_price"], index, _points(index))

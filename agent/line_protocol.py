@@ -16,7 +16,7 @@ from typing import Final
 from agent import schema
 from agent.clock import INSTANT_MAX_NS
 from agent.errors import LineProtocolError
-from agent.snapshot import PLAIN_NUMBER, TAG_LENGTH_MAX, UNFIT_IN_TAG, Batch
+from agent.snapshot import PLAIN_NUMBER, Batch, is_tag
 
 _HEADS_MAX: Final = 20_000
 """Cached line heads (one per source and ticker)."""
@@ -54,7 +54,7 @@ def escape_tag(value: str) -> str:
     Raises:
         LineProtocolError: empty, too long, or with something that is `UNFIT_IN_TAG`.
     """
-    if not value or len(value) > TAG_LENGTH_MAX or UNFIT_IN_TAG.search(value):
+    if not is_tag(value):
         raise LineProtocolError("encode tag", f"{value[:80]!r} cannot be a tag value")
     return _TO_ESCAPE.sub(r"\\\1", value)
 

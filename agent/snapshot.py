@@ -53,6 +53,11 @@ def each_fits(values: Sequence[str], lines: re.Pattern[str]) -> bool:
     return lines.fullmatch(text) is not None and text.count("\n") == len(values)
 
 
+def is_tag(text: str) -> bool:
+    """Whether the text can be a tag value; `each_fits` with `TAG_LINES` asks it of many at once."""
+    return 0 < len(text) <= TAG_LENGTH_MAX and UNFIT_IN_TAG.search(text) is None
+
+
 def is_plain_column(values: Sequence[str]) -> bool:
     """Whether every value is a plain number or ""."""
     return each_fits(values, _STORED_LINES)

@@ -11,7 +11,7 @@ from threading import Timer
 from typing import Final
 
 from agent.clock import to_datetime
-from agent.errors import JournalError
+from agent.errors import JournalError, JournalUnavailableError
 
 SCHEMA_VERSION: Final = 1
 VERSION_MAX: Final = 1000
@@ -104,6 +104,14 @@ _SHAPE: Final = (
 _FAULTS: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 """While examining: SQLITE_ERROR stands for a schema or a format that SQLite cannot read."""
 _PASSING: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_OUTSIDE: Final = _PASSING | {
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_IOERR,
+}
+"""Not the file's fault: its surroundings do not let it."""
 
 _FOLDER_HINT: Final = (
     "journal.path must lie in a folder this user can write; in a container or a unit file, "
@@ -118,8 +126,8 @@ _HINTS: Final = {
     sqlite3.SQLITE_AUTH: _FOLDER_HINT,
     sqlite3.SQLITE_CORRUPT: "the file will be set aside and a fresh one begun; look after the disk",
     sqlite3.SQLITE_NOTADB: "the file will be set aside and a fresh one begun; look after the disk",
-    sqlite3.SQLITE_IOERR: "the disk or file system fails: see the kernel's log; a local file "
-    "system is needed, not a network share",
+    sqlite3.SQLITE_IOERR: "the disk or file system fails, or is full: see the kernel's log; "
+    "a local file system is needed, not a network share",
     sqlite3.SQLITE_BUSY: "another program keeps the file locked: close it (a database browser, "
     "a backup)",
     sqlite3.SQLITE_LOCKED: "another program keeps the file locked: close it",
@@ -128,8 +136,10 @@ _HINTS: Final = {
 
 def explain(error: sqlite3.Error, operation: str, path: Path) -> JournalError:
     """The error in words an operator can act on. Pure."""
-    hint = _HINTS.get(_code(error), "run `perpflux doctor`; report it if it stays")
-    return JournalError(operation, f"{path}: {error}", hint)
+    code = _code(error)
+    kind = JournalUnavailableError if code in _OUTSIDE else JournalError
+    hint = _HINTS.get(code, "run `perpflux doctor`; report it if it stays")
+    return kind(operation, f"{path}: {error}", hint)
 
 
 def is_corrupt(error: sqlite3.Error) -> bool:
@@ -169,7 +179,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 def open_database(
-    path: Path, now_ns: int, notes: list[str], *, condemned: str = ""
+    path: Path, now_ns: int, notes: list[str], *, condemned: str = "", thorough: bool = True
 ) -> tuple[sqlite3.Connection, bool]:
     """Open the journal file, or set a corrupt one aside and begin a fresh one.
 
@@ -178,6 +188,7 @@ def open_database(
         now_ns: wall clock, for the name of a file set aside.
         notes: gets a line for the log about each thing set aside.
         condemned: what is already known to be wrong with the file; "" = examine it.
+        thorough: look at all its pages too, for at most `CHECK_S`.
 
     Returns:
         The connection, and whether the file is a fresh one.
@@ -190,7 +201,8 @@ def open_database(
         there = [c for c in _COMPANIONS if _companion(path, c).exists()]
         fault = condemned
         if there and not fault:
-            fault = _fault(path, now_ns, notes) if "" in there else "its main file is gone"
+            main = "" in there
+            fault = _fault(path, now_ns, notes, thorough) if main else "its main file is gone"
         if fault and there:
             aside = _set_aside(path, _COMPANIONS, now_ns)
             notes.append(
@@ -202,7 +214,9 @@ def open_database(
     except sqlite3.Error as error:
         raise explain(error, "open journal", path) from error
     except OSError as error:
-        raise JournalError("open journal", f"{path}: {error.strerror}", _FOLDER_HINT) from error
+        raise JournalUnavailableError(
+            "open journal", f"{path}: {error.strerror}", _FOLDER_HINT
+        ) from error
 
 
 def _prepare(path: Path, *, fresh: bool) -> sqlite3.Connection:
@@ -234,7 +248,7 @@ def _shape(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
     return set(connection.execute(_SHAPE))
 
 
-def _fault(path: Path, now_ns: int, notes: list[str]) -> str:
+def _fault(path: Path, now_ns: int, notes: list[str], thorough: bool) -> str:  # noqa: FBT001
     """What is wrong with a file that exists; "" when nothing is."""
     with path.open("rb") as file:
         header = file.read(20)
@@ -245,7 +259,7 @@ def _fault(path: Path, now_ns: int, notes: list[str]) -> str:
     _check_log(path, now_ns, notes)
     try:
         with garbled_is_corrupt(), closing(connect(path, read_only=True)) as connection:
-            fault = _examine(connection, path)
+            fault = _examine(connection, path, thorough)
     except sqlite3.Error as error:
         if _code(error) in _FAULTS:
             return str(error)
@@ -266,7 +280,7 @@ def _check_log(path: Path, now_ns: int, notes: list[str]) -> None:
             )
 
 
-def _examine(connection: sqlite3.Connection, path: Path) -> str:
+def _examine(connection: sqlite3.Connection, path: Path, thorough: bool) -> str:  # noqa: FBT001
     """What is wrong inside, as far as `CHECK_S` allows to look; "" when nothing is."""
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -292,6 +306,10 @@ def _examine(connection: sqlite3.Connection, path: Path) -> str:
         _make_schema(model)
         if not _shape(model) <= _shape(connection):
             return "a table, a column or an index is missing"
+    return _check_pages(connection) if thorough else ""
+
+
+def _check_pages(connection: sqlite3.Connection) -> str:
     watchdog = Timer(CHECK_S, connection.interrupt)
     watchdog.start()
     try:

@@ -10,6 +10,7 @@ from typing import Final, ParamSpec, Self, TypeVar
 
 from agent.clock import Clock
 from agent.errors import JournalError
+from agent.journal.hold import Hold
 from agent.journal.records import (
     Backlog,
     Entry,
@@ -39,18 +40,22 @@ class Journal:
 
     Attributes:
         notes: lines for the caller to log and clear: what was set aside or found damaged, with a
-            hint; at most `store.NOTES_MAX`.
+            hint; at most `opened.NOTES_MAX`.
+        hold: entries that were refused and wait in memory.
     """
 
     def __init__(self, store: Store, writer: ThreadPoolExecutor) -> None:
         self.notes = store.notes
+        self.hold = Hold()
         self._store = store
         self._writer = writer
         self._bells: list[asyncio.Event] = []
         self._closed = False
 
     @classmethod
-    async def open(cls, path: Path, *, bytes_max: int, age_max_s: int, clock: Clock) -> Self:
+    async def open(
+        cls, path: Path, *, bytes_max: int, age_max_s: int, clock: Clock, patient: bool = False
+    ) -> Self:
         """Open the journal, or begin one; a corrupt file is set aside and noted.
 
         Args:
@@ -58,17 +63,20 @@ class Journal:
             bytes_max: bound on the used pages of the file.
             age_max_s: how long a record is kept, in seconds.
             clock: stamps records and tells their age.
+            patient: open also where folder or disk do not let it yet; each operation tries again.
 
         Raises:
             JournalBusyError: another process holds this journal.
-            JournalError: the folder cannot be written, or the file is of a newer perpflux or of
-                another program.
+            JournalUnavailableError: folder or disk do not let it, and it is not patient.
+            JournalError: the file is of a newer perpflux or of another program.
         """
         writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         try:
             store = await asyncio.get_running_loop().run_in_executor(
                 writer,
-                lambda: Store(path, bytes_max=bytes_max, age_max_s=age_max_s, clock=clock),
+                lambda: Store(
+                    path, bytes_max=bytes_max, age_max_s=age_max_s, clock=clock, patient=patient
+                ),
             )
         except BaseException:
             writer.shutdown(wait=False)
@@ -83,7 +91,7 @@ class Journal:
         if self._closed:
             return
         self._closed = True
-        closing = asyncio.get_running_loop().run_in_executor(self._writer, self._store.close)
+        closing = asyncio.get_running_loop().run_in_executor(self._writer, self._close)
         self._writer.shutdown(wait=False)
         try:
             await asyncio.wait_for(asyncio.shield(closing), CLOSE_S)
@@ -91,6 +99,14 @@ class Journal:
             raise JournalError(
                 "close journal", f"the disk did not answer within {CLOSE_S:.0f} s", "look after it"
             ) from None
+
+    def _close(self) -> None:
+        """In the writer thread: a last try with what is held, then the file."""
+        try:
+            self._append([])
+        except JournalError as error:
+            self._store.note(f"{self.hold.points} points held in memory are lost: {error}")
+        self._store.close()
 
     def subscribe(self) -> asyncio.Event:
         """A bell of one's own: set after every append; whoever waits for it clears it."""
@@ -102,8 +118,12 @@ class Journal:
         """Add one record per entry, in one transaction; durable when it returns.
 
         Rings the bells, and enforces the bounds now and then: should that fail, it is noted.
+
+        Raises:
+            JournalError: they are not on the disk. They are held in memory (see `hold`) and go
+                before whatever is appended next: do not give them again.
         """
-        await self._do(self._store.append, entries)
+        await self._do(self._append, entries)
         for bell in self._bells:
             bell.set()
         if self._store.tidy_due:
@@ -111,6 +131,17 @@ class Journal:
                 await self.enforce_bounds()
             except JournalError as error:
                 self._store.note(str(error))
+
+    def _append(self, entries: Sequence[Entry]) -> None:
+        """In the writer thread: what is held, then these."""
+        try:
+            while held := self.hold.first():
+                self._store.append(held)
+                self.hold.taken(len(held))
+            self._store.append(entries)
+        except JournalError:
+            self.hold.keep(entries)
+            raise
 
     async def next_batch(
         self, sink: str, *, lane: Lane, points_max: int, bytes_max: int
@@ -140,9 +171,9 @@ class Journal:
         """
         await self._do(self._store.settle, sink, records, rejected)
 
-    async def release(self, sink: str) -> None:
-        """Give back everything the sink has leased: it will be given out again."""
-        await self._do(self._store.release, sink)
+    async def release(self, sink: str, records: Sequence[Record] | None = None) -> None:
+        """Give back these leased records, None = all: they will be given out again."""
+        await self._do(self._store.release, sink, records)
 
     async def enforce_bounds(self) -> Evicted:
         """Remove the oldest records while the journal is too large or they are too old.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from agent.errors import JournalBusyError, JournalError
+from agent.errors import JournalBusyError, JournalUnavailableError
 
 _OPERATION: Final = "lock journal"
 _PID_DIGITS_MAX: Final = 20
@@ -21,7 +22,7 @@ class JournalLock:
 
     Raises:
         JournalBusyError: another process (or another Journal of this one) holds it.
-        JournalError: the lock file cannot be made.
+        JournalUnavailableError: the lock file cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,8 +40,6 @@ class JournalLock:
     def _take(self, path: Path) -> None:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
         except BlockingIOError:
             digits = os.pread(self._fd, _PID_DIGITS_MAX, 0).decode("ascii", "replace").strip()
             holder = f"process {digits}" if digits.isdecimal() else "another process"
@@ -51,6 +50,10 @@ class JournalLock:
             ) from None
         except OSError as error:
             raise _unusable(self._file, error) from error
+        # On a full disk the holder has no name; it holds the lock all the same.
+        with suppress(OSError):
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Let go; a second call does nothing."""
@@ -59,8 +62,8 @@ class JournalLock:
             self._fd = -1
 
 
-def _unusable(file: Path, error: OSError) -> JournalError:
-    return JournalError(
+def _unusable(file: Path, error: OSError) -> JournalUnavailableError:
+    return JournalUnavailableError(
         _OPERATION,
         f"{file}: {error.strerror}",
         "journal.path must lie in a folder this user can write, on a disk with room",

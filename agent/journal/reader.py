@@ -12,6 +12,7 @@ from agent.errors import JournalError
 from agent.journal import rows
 from agent.journal.database import connect, explain, garbled_is_corrupt
 from agent.journal.fragment import decompress
+from agent.journal.records import Record
 
 PAGE_RECORDS: Final = 256
 """Records of one read; between reads the agent may fold its log into the file."""
@@ -82,7 +83,7 @@ class History:
     def records(
         self, since_ns: int | None = None, until_ns: int | None = None, source: str | None = None
     ) -> Iterator[HistoryRecord]:
-        """The records with since_ns <= slot_ns < until_ns, in the order of seq.
+        """The records with since_ns <= slot_ns < until_ns, in the order of seq, read back.
 
         Args:
             since_ns: first slot, ns since the epoch; None = from the beginning.
@@ -92,6 +93,16 @@ class History:
         Raises:
             JournalError: the journal cannot be read.
         """
+        for record, _ in self.as_they_lie(since_ns, until_ns, source):
+            lines = decompress(record.fragment, record.crc32, record.size).decode()
+            yield HistoryRecord(
+                record.seq, record.source, record.slot_ns, record.appended_ns, record.points, lines
+            )
+
+    def as_they_lie(
+        self, since_ns: int | None = None, until_ns: int | None = None, source: str | None = None
+    ) -> Iterator[tuple[Record, int]]:
+        """The same records compressed, each with its number of lines."""
         bounds: dict[str, int | str | None] = {
             "since": _FIRST_NS if since_ns is None else since_ns,
             "until": _LAST_NS if until_ns is None else until_ns,
@@ -101,9 +112,10 @@ class History:
         ((bounds["first"], bounds["last"]),) = self._read(_EXTENT, bounds)
         while page := self._read(_PAGE, bounds):
             for row in page:
-                record = self._read_back(row)
-                if record is not None:
-                    yield record
+                if (unpacked := rows.unpack(row)) is None:
+                    self.damaged += 1
+                else:
+                    yield unpacked
             bounds["first"] = page[-1][0] + 1
 
     def _read(self, query: str, bounds: dict[str, int | str | None]) -> list[tuple[Any, ...]]:
@@ -112,14 +124,3 @@ class History:
                 return self._connection.execute(query, bounds).fetchall()
         except sqlite3.Error as error:
             raise explain(error, _OPERATION, self._path) from error
-
-    def _read_back(self, row: tuple[Any, ...]) -> HistoryRecord | None:
-        unpacked = rows.unpack(row)
-        if unpacked is None:
-            self.damaged += 1
-            return None
-        record, _ = unpacked
-        lines = decompress(record.fragment, record.crc32, record.size).decode()
-        return HistoryRecord(
-            record.seq, record.source, record.slot_ns, record.appended_ns, record.points, lines
-        )

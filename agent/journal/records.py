@@ -56,10 +56,11 @@ class Rejected:
     """One line that a sink refused for good, or that could not be read back.
 
     Args:
-        line: the line without its newline; "" when it cannot be known (a damaged record).
+        line: the line without its newline; "" = the whole record (it is damaged, or was not sent
+            because it is older than the sink's retention).
         reason: the sink's words, shortened.
-        points: how many ledger points it stands for: 1, 0 for an uncounted line, more only where
-            a whole record is lost.
+        points: how many ledger points it stands for: 1, 0 for an uncounted line, more only for a
+            whole record.
         seq: the record it came from.
     """
 

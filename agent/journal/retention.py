@@ -25,7 +25,7 @@ def bytes_over(connection: sqlite3.Connection, bytes_max: int) -> int:
 
 
 def last_to_go(
-    connection: sqlite3.Connection, *, over_bytes: int, taken_before_ns: int, keep_from: int
+    connection: sqlite3.Connection, *, over_bytes: int, taken_before_ns: int = 0, keep_from: int
 ) -> int | None:
     """The last seq of the oldest records that have to go in the next transaction, or None.
 
@@ -42,6 +42,11 @@ def last_to_go(
         over_bytes -= size
         last = seq
     return last
+
+
+def unshipped_from(connection: sqlite3.Connection) -> int:
+    """The first seq that a sink has still to get, or may get: all before it is shipped."""
+    return int(connection.execute("SELECT min(first_seq) FROM span").fetchone()[0])
 
 
 def evict(connection: sqlite3.Connection, sinks: set[str], last: int) -> Evicted:

@@ -7,23 +7,17 @@ memory only: a restart gives it back.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from agent.clock import NS_PER_S, Clock
 from agent.errors import JournalError
-from agent.journal import refusals, retention, rows
-from agent.journal.database import (
-    MAIN_SINK,
-    explain,
-    garbled_is_corrupt,
-    is_corrupt,
-    is_passing,
-    open_database,
-)
-from agent.journal.lock import JournalLock
+from agent.journal import refusals, retention, room, rows
+from agent.journal.batches import read_batch
+from agent.journal.database import MAIN_SINK
+from agent.journal.opened import OpenFile
 from agent.journal.records import (
     Backlog,
     Entry,
@@ -35,14 +29,18 @@ from agent.journal.records import (
     RejectedRow,
 )
 from agent.journal.spans import OPEN_END, Span, holds, runs, within, without
-from agent.journal.tables import count, head, oldest, put_spans, spans_of, sum_of
+from agent.journal.tables import (
+    count,
+    head,
+    ledger_of,
+    oldest,
+    put_spans,
+    spans_of,
+    sum_of,
+)
 
 SPANS_MAX: Final = 64
 """Spans a sink may have before its newest lane stops splitting the open one."""
-DAMAGED_MAX: Final = 256
-"""Damaged records marked in one transaction."""
-NOTES_MAX: Final = 100
-"""Notes kept for the caller to log; of more, the oldest goes."""
 APPENDS_PER_TIDY: Final = 64
 TIDY_INTERVAL_S: Final = 10
 """The bounds are due after so many appends or seconds, whichever comes first."""
@@ -51,53 +49,38 @@ LAST_SLOT_RECORDS: Final = 100_000
 """How far back the newest slot of a source is looked for; a day of both sources."""
 
 
-class Store:
+class Store(OpenFile):
     """The journal for one thread; `Journal` says what each operation means.
 
     Every method raises JournalError when SQLite fails. What it was about to change is then
     unchanged, and the next call tries anew, over a new connection where the old one is doubtful.
     """
 
-    def __init__(self, path: Path, *, bytes_max: int, age_max_s: int, clock: Clock) -> None:
-        """Take the lock and open the file. Raises JournalError, JournalBusyError."""
-        self.notes: list[str] = []
-        self._path = path
+    def __init__(
+        self, path: Path, *, bytes_max: int, age_max_s: int, clock: Clock, patient: bool = False
+    ) -> None:
+        """Take the lock and open the file; see `OpenFile`."""
         self._bytes_max = bytes_max
         self._age_max_ns = age_max_s * NS_PER_S
-        self._clock = clock
-        self._open_connection: sqlite3.Connection | None = None
-        self._condemned = ""
-        self._closed = False
         self._sinks: set[str] = {MAIN_SINK}
         self._leases: dict[str, list[Span]] = {}
         self._head_seq = 0
         self._appends = 0
         self._tidied_ns = clock.monotonic_ns()
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise JournalError(
-                "open journal",
-                f"{path.parent}: {error.strerror}",
-                "journal.path must lie in a folder this user can make or write",
-            ) from error
-        self._lock = JournalLock(path)
-        try:
-            self._connect()
-        except BaseException:
-            self._lock.release()
-            raise
+        super().__init__(path, clock=clock, patient=patient)
 
-    def close(self) -> None:
-        """Fold the log into the file and let go of it. A second call does nothing."""
-        try:
-            if self._open_connection is not None:
-                with self._session("close journal") as connection:
-                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
-        finally:
-            self._closed = True
-            self._disconnect()
-            self._lock.release()
+    def _on_open(self, *, fresh: bool) -> None:
+        if fresh:
+            self._leases.clear()
+        with self._session("open journal") as connection:
+            known = {name for (name,) in connection.execute("SELECT name FROM sink")}
+            self._head_seq = max(self._head_seq, head(connection)[0])
+        # A file that can only be read can be read all the same.
+        if self._sinks - known:
+            with self._session("open journal", write=True) as connection:
+                for name in self._sinks - known:
+                    self._insert_sink(connection, name)
+        self._sinks |= known
 
     # --- records ---
 
@@ -109,13 +92,31 @@ class Store:
         with self._session("append to journal", write=True) as connection:
             head_seq, points_total, bytes_total = head(connection)
             first_seq = max(head_seq, self._head_seq) + 1
-            for seq, entry in enumerate(entries, first_seq):
-                row = rows.pack(entry, seq, now_ns)
+            packed = [rows.pack(entry, seq, now_ns) for seq, entry in enumerate(entries, first_seq)]
+            self._claim_room(connection, sum(len(row[-1]) for row in packed))
+            for row, entry in zip(packed, entries, strict=True):
                 points_total += entry.points
                 bytes_total += len(row[-1])
                 connection.execute(rows.INSERT, (*row, points_total, bytes_total))
         self._head_seq = first_seq + len(entries) - 1
         self._appends += 1
+
+    def _claim_room(self, connection: sqlite3.Connection, size: int) -> None:
+        """Where the disk is short the file does not grow: shipped history makes way, or nothing.
+
+        Raises JournalUnavailableError.
+        """
+        shortage = room.shortage(self._path)
+        if shortage is None or room.fits(connection, size):
+            return
+        unshipped_seq = retention.unshipped_from(connection)
+        keep_from = min([head(connection)[0], unshipped_seq, *self._leased_from()])
+        while last := retention.last_to_go(
+            connection, over_bytes=room.missing(connection, size), keep_from=keep_from
+        ):
+            retention.evict(connection, self._sinks, last)
+        if not room.fits(connection, size):
+            raise room.refusal(self._path, shortage)
 
     def last_slot_ns(self, source: str) -> int | None:
         """The slot of a source's newest record; looked for among the newest records only.
@@ -138,12 +139,14 @@ class Store:
                 free = without(self._spans(connection, sink), self._leases.get(sink, ()))
                 if lane == "newest":
                     free = [span for span in free if span[1] == OPEN_END]
-                batch, damaged, more = _read_batch(connection, free, points_max, bytes_max)
+                batch, damaged, more = read_batch(connection, free, points_max, bytes_max)
             if not damaged:
                 break
             self._reject_damaged(sink, damaged)
         if more and lane == "newest":
-            self._split_open_span(sink)
+            # Where nothing can be written the batch is good all the same.
+            with suppress(JournalError):
+                self._split_open_span(sink)
         out = runs(record.seq for record in batch)
         self._leases[sink] = sorted([*self._leases.get(sink, ()), *out])
         return batch
@@ -195,21 +198,26 @@ class Store:
         done = runs(record.seq for record in records)
         self._leases[sink] = without(self._leases.get(sink, ()), done)
 
-    def release(self, sink: str) -> None:
-        """Give back what the sink holds leased."""
-        self._leases.pop(sink, None)
+    def release(self, sink: str, records: Sequence[Record] | None) -> None:
+        """Give back what the sink holds leased: these records, None = all."""
+        left = [] if records is None else self._leases.get(sink, ())
+        given_back = runs(record.seq for record in records or ())
+        self._leases[sink] = without(left, given_back)
+
+    def _leased_from(self) -> list[int]:
+        """The first seq that each sink holds leased."""
+        return [spans[0][0] for spans in self._leases.values() if spans]
 
     def evict_some(self) -> Evicted:
         """Remove a bounded number of the oldest records as the bounds demand; (0, 0) = none."""
         self._appends = 0
         self._tidied_ns = self._clock.monotonic_ns()
         with self._session("enforce journal bounds", write=True) as connection:
-            leased = [spans[0][0] for spans in self._leases.values() if spans]
             last = retention.last_to_go(
                 connection,
                 over_bytes=retention.bytes_over(connection, self._bytes_max),
                 taken_before_ns=self._clock.now_ns() - self._age_max_ns,
-                keep_from=min([head(connection)[0], *leased]),
+                keep_from=min([head(connection)[0], *self._leased_from()]),
             )
             if last is None:
                 return Evicted(0, 0)
@@ -226,12 +234,8 @@ class Store:
     def ledger(self, sink: str) -> Ledger:
         """Where every point of the sink is."""
         with self._session("read ledger") as connection:
-            pending = sum_of(connection, self._spans(connection, sink)).points
-            born_total, stored, rejected, evicted = connection.execute(
-                "SELECT born_total, stored, rejected, evicted FROM sink WHERE name = ?", (sink,)
-            ).fetchone()
-            collected = head(connection)[1] - born_total
-            return Ledger(collected, stored, rejected, evicted, pending)
+            self._require(sink)
+            return ledger_of(connection, sink)
 
     def backlog(self, sink: str) -> Backlog:
         """What waits for the sink, leased or not."""
@@ -296,13 +300,6 @@ class Store:
             else:
                 connection.execute("REPLACE INTO state (key, value) VALUES (?, ?)", (key, value))
 
-    # --- the connection ---
-
-    def note(self, text: str) -> None:
-        """Keep a line for the caller to log."""
-        self.notes.append(text)
-        del self.notes[:-NOTES_MAX]
-
     def _require(self, sink: str) -> None:
         if sink not in self._sinks:
             raise JournalError(
@@ -312,81 +309,3 @@ class Store:
     def _spans(self, connection: sqlite3.Connection, sink: str) -> list[Span]:
         self._require(sink)
         return spans_of(connection, sink)
-
-    @contextmanager
-    def _session(self, operation: str, *, write: bool = False) -> Iterator[sqlite3.Connection]:
-        """The connection, inside one transaction if `write`; all or nothing, errors explained."""
-        connection = self._connect()
-        try:
-            with garbled_is_corrupt():
-                if write:
-                    connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                if write:
-                    connection.execute("COMMIT")
-        except BaseException as error:
-            with suppress(sqlite3.Error):
-                connection.rollback()
-            if not isinstance(error, sqlite3.Error):
-                raise
-            if is_corrupt(error):
-                self._condemned = str(error)
-            if not is_passing(error):
-                self._disconnect()
-            raise explain(error, operation, self._path) from error
-
-    def _connect(self) -> sqlite3.Connection:
-        if self._closed:
-            raise JournalError("use journal", f"{self._path} is closed")
-        if self._open_connection is not None:
-            return self._open_connection
-        now_ns = self._clock.now_ns()
-        connection, fresh = open_database(self._path, now_ns, self.notes, condemned=self._condemned)
-        self._condemned = ""
-        self._open_connection = connection
-        if fresh:
-            self._leases.clear()
-        with self._session("open journal", write=True):
-            known = {name for (name,) in connection.execute("SELECT name FROM sink")}
-            for name in self._sinks - known:
-                self._insert_sink(connection, name)
-            self._head_seq = max(self._head_seq, head(connection)[0])
-        self._sinks |= known
-        return connection
-
-    def _disconnect(self) -> None:
-        connection, self._open_connection = self._open_connection, None
-        if connection is not None:
-            with suppress(sqlite3.Error):
-                connection.close()
-
-
-def _read_batch(
-    connection: sqlite3.Connection, spans: Sequence[Span], points_max: int, bytes_max: int
-) -> tuple[list[Record], list[int], bool]:
-    """The first records of the first span that has any.
-
-    Returns:
-        The whole records, the seqs of damaged ones between them, and whether the span has more.
-    """
-    batch: list[Record] = []
-    damaged: list[int] = []
-    lines_sum = bytes_sum = 0
-    for span in spans:
-        found = connection.execute(f"{rows.READ} WHERE seq BETWEEN ? AND ? ORDER BY seq", span)
-        with closing(found):
-            for row in found:
-                if (unpacked := rows.unpack(row)) is None:
-                    damaged.append(row[0])
-                    if len(damaged) == DAMAGED_MAX:
-                        return batch, damaged, True
-                    continue
-                record, lines = unpacked
-                lines_sum += lines
-                bytes_sum += len(record.fragment)
-                if batch and (lines_sum > points_max or bytes_sum > bytes_max):
-                    return batch, damaged, True
-                batch.append(record)
-        if batch or damaged:
-            break
-    return batch, damaged, False

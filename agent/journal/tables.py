@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from agent.journal.records import Ledger
 from agent.journal.spans import Span
 
 _HEAD: Final = "SELECT seq, points_total, bytes_total FROM record ORDER BY seq DESC LIMIT 1"
@@ -64,6 +65,16 @@ def spans_of(connection: sqlite3.Connection, sink: str) -> list[Span]:
     return connection.execute(
         "SELECT first_seq, last_seq FROM span WHERE sink = ? ORDER BY first_seq", (sink,)
     ).fetchall()
+
+
+def ledger_of(connection: sqlite3.Connection, sink: str) -> Ledger:
+    """Where every counted point of a sink is; the sink exists."""
+    pending = sum_of(connection, spans_of(connection, sink)).points
+    born_total, stored, rejected, evicted = connection.execute(
+        "SELECT born_total, stored, rejected, evicted FROM sink WHERE name = ?", (sink,)
+    ).fetchone()
+    collected = head(connection)[1] - born_total
+    return Ledger(collected, stored, rejected, evicted, pending)
 
 
 def put_spans(

@@ -7,6 +7,7 @@ counted. One bad row costs one row.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -16,7 +17,15 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from agent.derive import text_of
-from agent.snapshot import TAG_LINES, Batch, Columns, PlainColumn, each_fits, number_lines
+from agent.snapshot import (
+    TAG_LINES,
+    Batch,
+    Columns,
+    PlainColumn,
+    each_fits,
+    is_tag,
+    number_lines,
+)
 
 PUBLISHED_DIGITS_MAX: Final = 36
 """Digits on either side of the point that a venue's number may have (seen: 29 decimals).
@@ -28,6 +37,9 @@ UNREADABLE: Final = (ValueError, RecursionError)
 """What decoding raises: msgspec's errors and UnicodeDecodeError are ValueErrors."""
 
 _PUBLISHED_LINES: Final = number_lines(PUBLISHED_DIGITS_MAX)
+_DIGITS: Final = f"[0-9]{{1,{PUBLISHED_DIGITS_MAX}}}"
+_PUBLISHED: Final = re.compile(rf"(?:-?{_DIGITS}(?:\.{_DIGITS})?)?")
+"""One such line; for a column that holds a bad one."""
 
 RowT = TypeVar("RowT")
 
@@ -110,7 +122,7 @@ def _cleaned(rows: Rows) -> Rows:
     kept = [True] * len(rows.tickers)
     seen: set[str] = set()
     for row, ticker in enumerate(rows.tickers):
-        kept[row] = ticker not in seen and each_fits((ticker,), TAG_LINES)
+        kept[row] = ticker not in seen and is_tag(ticker)
         seen.add(ticker)
     columns = {name: _cleaned_column(values, kept) for name, values in rows.columns.items()}
     extra = {name: _cleaned_column(values, kept) for name, values in rows.extra.items()}
@@ -126,7 +138,8 @@ def _cleaned_column(values: Sequence[str], kept: list[bool]) -> Sequence[str]:
     """The values as plain numbers; a row without one is no longer kept."""
     if each_fits(values, _PUBLISHED_LINES):
         return values
-    plain = [plain_number(value) for value in values]
+    fits = _PUBLISHED.fullmatch
+    plain = [value if fits(value) else plain_number(value) for value in values]
     for row, text in enumerate(plain):
         kept[row] &= text is not None
     return [text or "" for text in plain]
@@ -134,7 +147,7 @@ def _cleaned_column(values: Sequence[str], kept: list[bool]) -> Sequence[str]:
 
 def plain_number(text: str) -> str | None:
     """A number as plain decimal text, exact; "" stays ""; None when it is no number we take."""
-    if each_fits((text,), _PUBLISHED_LINES):
+    if _PUBLISHED.fullmatch(text):
         return text
     if len(text) > NUMBER_LENGTH_MAX or not text.isascii() or "_" in text or text != text.strip():
         return None
@@ -145,7 +158,7 @@ def plain_number(text: str) -> str | None:
     if not number.is_finite() or abs(number.adjusted()) > PUBLISHED_DIGITS_MAX:
         return None
     plain = text_of(number)
-    return plain if each_fits((plain,), _PUBLISHED_LINES) else None
+    return plain if _PUBLISHED.fullmatch(plain) else None
 
 
 def decode_each(

@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from agent.errors import JournalError
-from agent.journal import Evicted, Journal, Ledger, Record, Rejected, refusals, store
+from agent.journal import (
+    Evicted,
+    Journal,
+    Ledger,
+    Record,
+    Rejected,
+    batches,
+    opened,
+    refusals,
+    store,
+)
 from agent.journal.fragment import join
 from tests.journal.make import AGE_MAX_S, BYTES_MAX, SINK, damage, entry, seqs, store_at
 from tests.support.clock import START_NS, FakeClock
@@ -211,7 +221,7 @@ async def test_many_damaged_records_are_passed_over(
     journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many damaged records lie in the way, the next whole one is found."""
-    monkeypatch.setattr(store, "DAMAGED_MAX", 2)
+    monkeypatch.setattr(batches, "DAMAGED_MAX", 2)
     await journal.append([entry(1) for _ in range(6)])
     for seq in range(1, 6):
         damage(path, seq)
@@ -391,10 +401,10 @@ async def test_a_failing_tidy_does_not_fail_the_append(
 
 async def test_notes_are_bounded(journal: Journal) -> None:
     """Notes that nobody takes do not pile up; the newest stay."""
-    for n in range(store.NOTES_MAX + 5):
+    for n in range(opened.NOTES_MAX + 5):
         journal._store.note(str(n))
-    assert len(journal.notes) == store.NOTES_MAX
-    assert journal.notes[-1] == str(store.NOTES_MAX + 4)
+    assert len(journal.notes) == opened.NOTES_MAX
+    assert journal.notes[-1] == str(opened.NOTES_MAX + 4)
 
 
 async def test_only_the_owner_may_read(journal: Journal, path: Path) -> None:

@@ -273,7 +273,7 @@ class JournalMachine(RuleBasedStateMachine):
                 self.store.drop_sink(name)
                 self.sinks.pop(name, None)
             case "release":
-                self.store.release(self.pick(pick))
+                self.store.release(self.pick(pick), None)
                 self.sinks[self.pick(pick)].leased.clear()
             case "damage":
                 seq = data.draw(st.sampled_from(sorted(self.existing)))

@@ -187,16 +187,16 @@ def columns_of(rows: Rows, received_ns: int) -> Columns:
 
 def implausible_rows(columns: Columns) -> set[int]:
     """Rows in which a bid is above its ask, or a funding rate is in another unit."""
-    bad = {
-        row
-        for spread in ("spread_bps", "spread_100k_bps", "spread_1m_bps")
-        for row, text in enumerate(columns[spread])
-        if text[:1] == "-"
-    }
+    bad: set[int] = set()
+    for spread in ("spread_bps", "spread_100k_bps", "spread_1m_bps"):
+        texts = columns[spread]
+        if "-" in "".join(texts):  # seldom
+            bad.update(row for row, text in enumerate(texts) if text[:1] == "-")
+    bids, asks = derive.numbers(columns["best_bid"]), derive.numbers(columns["best_ask"])
     bad.update(
         row
-        for row, (bid, ask) in enumerate(zip(columns["best_bid"], columns["best_ask"], strict=True))
-        if bid and ask and Decimal(bid) > Decimal(ask)
+        for row, (bid, ask) in enumerate(zip(bids, asks, strict=True))
+        if bid is not None and ask is not None and bid > ask
     )
     bad.update(
         row

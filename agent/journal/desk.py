@@ -1,0 +1,188 @@
+"""What a command does with a journal that a running agent holds: looks, and small transactions.
+
+The agent keeps nothing of this in memory, so SQLite's own locks are enough: each change is one
+transaction that waits its turn (at most `database.BUSY_S`). Nothing here touches records or spans.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, Self
+
+from agent.errors import JournalError
+from agent.journal import refusals, rows
+from agent.journal.database import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    connect,
+    explain,
+    garbled_is_corrupt,
+)
+from agent.journal.records import Backlog, Ledger, Record, Rejected, RejectedRow
+from agent.journal.tables import count, ledger_of, spans_of, sum_of
+
+_OPERATION: Final = "use journal"
+
+
+class Desk:
+    """A journal's accounts and rejected lines. A context manager, for one thread.
+
+    Args:
+        path: the file.
+        bytes_max: of the journal: bounds the rejected lines that are kept.
+
+    Raises:
+        JournalError: there is no such journal, or it cannot be read. Every method raises it too.
+    """
+
+    def __init__(self, path: Path, *, bytes_max: int) -> None:
+        self._path = path
+        self._bytes_max = bytes_max
+        if not path.exists():
+            raise JournalError(_OPERATION, f"{path} does not exist", "start `perpflux run` first")
+        try:
+            self._connection = connect(path, read_only=True)
+            with garbled_is_corrupt():
+                (application_id,) = self._connection.execute("PRAGMA application_id").fetchone()
+                (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error as error:
+            raise explain(error, _OPERATION, path) from error
+        if (application_id, version) != (APPLICATION_ID, SCHEMA_VERSION):
+            self.close()
+            raise JournalError(_OPERATION, f"{path} is no journal of this version of perpflux")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def sinks(self) -> list[str]:
+        """The names of all sinks, sorted."""
+        with self._look() as connection:
+            return [name for (name,) in connection.execute("SELECT name FROM sink ORDER BY name")]
+
+    def accounts(self, sink: str) -> tuple[Ledger, Backlog]:
+        """Where the points of a sink are, and what waits, at one instant."""
+        with self._look(sink) as connection:
+            waiting = sum_of(connection, spans_of(connection, sink))
+            backlog = Backlog(waiting.points, waiting.bytes, waiting.oldest_ns)
+            return ledger_of(connection, sink), backlog
+
+    def rejected(self, sink: str, limit: int, after_id: int = 0) -> list[RejectedRow]:
+        """The oldest `limit` rejected lines of the sink with an id above `after_id`."""
+        with self._look(sink) as connection:
+            return refusals.read_from(connection, sink, limit, after_id)
+
+    def last_rejected_id(self, sink: str) -> int:
+        """The id of the newest rejected line of the sink; 0 when it has none."""
+        with self._look(sink) as connection:
+            newest = refusals.read(connection, sink, 1, None)
+        return newest[0].id if newest else 0
+
+    def record(self, seq: int) -> Record | None:
+        """A record; None when it is no longer there, or damaged."""
+        with self._look() as connection:
+            row = connection.execute(f"{rows.READ} WHERE seq = ?", (seq,)).fetchone()
+        unpacked = None if row is None else rows.unpack(row)
+        return None if unpacked is None else unpacked[0]
+
+    def replayed(
+        self, sink: str, ids: Sequence[int], refused: Mapping[int, Sequence[Rejected]], at_ns: int
+    ) -> int:
+        """These rejected lines were sent again: what is not refused anew counts as stored.
+
+        A row that is no longer there was dealt with by somebody else and is passed over.
+
+        Args:
+            sink: whose.
+            ids: the rows that were sent.
+            refused: by id, the lines that were refused again; they become rows of their own.
+            at_ns: wall clock, their time.
+
+        Returns:
+            The points that are stored now.
+        """
+        stored = 0
+        again: list[Rejected] = []
+        with self._change(sink) as connection:
+            for number in ids:
+                row = refusals.take(connection, sink, number)
+                if row is None:
+                    continue
+                lines = refused.get(number, ())
+                again += [
+                    Rejected(line.line, line.reason, line.points, row.rejected.seq)
+                    for line in lines
+                ]
+                stored += row.rejected.points - sum(line.points for line in lines)
+            count(connection, sink, stored=stored, rejected=-stored)
+            (sinks,) = connection.execute("SELECT count(*) FROM sink").fetchone()
+            room = refusals.text_bytes_max(self._bytes_max, sinks)
+            refusals.keep(connection, sink, again, at_ns=at_ns, text_bytes_max=room)
+        return stored
+
+    def purge(self, sink: str, ids: Sequence[int] | None) -> int:
+        """Forget rejected lines (None = all); they still count as rejected. How many there were."""
+        with self._change(sink) as connection:
+            if ids is None:
+                return refusals.forget(connection, sink, 2**63 - 1)
+            taken = [refusals.take(connection, sink, number) for number in ids]
+            gone = [row.rejected.seq for row in taken if row is not None]
+            if gone:
+                refusals.remember_forgotten(connection, sink, max(gone))
+            return len(gone)
+
+    @contextmanager
+    def _look(self, sink: str | None = None) -> Iterator[sqlite3.Connection]:
+        """The connection, within one view of the journal."""
+        with self._explained(), self._transaction(self._connection, "BEGIN") as connection:
+            self._require(connection, sink)
+            yield connection
+
+    @contextmanager
+    def _change(self, sink: str) -> Iterator[sqlite3.Connection]:
+        """A connection that writes, inside one transaction."""
+        with self._explained():
+            connection = connect(self._path)
+            try:
+                connection.execute("PRAGMA synchronous = FULL").close()
+                with self._transaction(connection, "BEGIN IMMEDIATE"):
+                    self._require(connection, sink)
+                    yield connection
+            finally:
+                connection.close()
+
+    @contextmanager
+    def _transaction(
+        self, connection: sqlite3.Connection, begin: str
+    ) -> Iterator[sqlite3.Connection]:
+        connection.execute(begin).close()
+        try:
+            yield connection
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.rollback()
+            raise
+        connection.execute("COMMIT").close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            with garbled_is_corrupt():
+                yield
+        except sqlite3.Error as error:
+            raise explain(error, _OPERATION, self._path) from error
+
+    def _require(self, connection: sqlite3.Connection, sink: str | None) -> None:
+        names = {name for (name,) in connection.execute("SELECT name FROM sink")}
+        if sink is not None and sink not in names:
+            known = ", ".join(sorted(names))
+            raise JournalError(_OPERATION, f"{self._path} has no sink {sink!r}", f"one of {known}")
