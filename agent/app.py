@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final, Self
 
+import aiohttp
+
+from agent.auditor import Auditor, Target
 from agent.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, Clock
-from agent.config import BybitConfig, Config, Loaded, VariationalConfig
+from agent.config import Config, Loaded, TokenSource
+from agent.errors import JournalError
 from agent.heartbeat import Heartbeat
 from agent.http import HttpServer
-from agent.influx import InfluxDoor
-from agent.journal import Journal
+from agent.influx import InfluxDoor, client_library
+from agent.journal import Backlog, Journal, Ledger
 from agent.log import get_logger
 from agent.poll import Poll
+from agent.reload import Change, applicable, changes
 from agent.scheduler import DataCollectorScheduler
 from agent.shipper import Shipper
 from agent.sources import SOURCES, DataSourceClient
 from agent.sources.fetch import open_session
-from agent.status import SinkReport, document, stalled
+from agent.status import JournalReport, SinkReport, document, line, stalled
 
 MAIN_SINK: Final = "influxdb"
 DRAIN_S: Final = 2
@@ -53,7 +58,16 @@ class App:
         self._clock = clock
         self._log = get_logger()
         self._stack = AsyncExitStack()
+        self._sources: list[DataSourceClient] = []
+        self._doors: dict[str, InfluxDoor] = {}
         self._shippers: dict[str, Shipper] = {}
+        self._loops: dict[str, asyncio.Task[None]] = {}
+        self._accounts = {MAIN_SINK: (Ledger(0, 0, 0, 0, 0), Backlog(0, 0, None))}
+        self._unreadable: str | None = None
+        """Why the journal cannot be read; then `_accounts` are those of before."""
+        self._stop = asyncio.Event()
+        self.running = asyncio.Event()
+        """Set when the loops run."""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -71,40 +85,76 @@ class App:
             bytes_max=config.journal.bytes_max,
             age_max_s=config.journal.age_max_s,
             clock=self._clock,
+            patient=True,
         )
-        stack.push_async_callback(self.journal.close)
+        stack.push_async_callback(self._close_journal)
         self._say_notes()
-        sources = await self._open_sources(stack)
+        await self._open_sources(stack)
         self.scheduler = DataCollectorScheduler(
-            sources, config.tickers, store=self.journal, host=self._host, clock=self._clock
+            self._sources, config.tickers, store=self.journal, host=self._host, clock=self._clock
         )
-        if config.influxdb is not None and self._token is not None:
-            door = InfluxDoor(
-                str(config.influxdb.url), config.influxdb.org, config.influxdb.bucket, self._token
-            )
-            stack.push_async_callback(door.close)
-            self._shippers[MAIN_SINK] = Shipper(MAIN_SINK, self.journal, door, clock=self._clock)
+        stack.push_async_callback(self._close_doors)
+        self._open_store(config, self._token)
         self._heartbeat = Heartbeat(
             self.journal.append, self._figures, host=self._host, clock=self._clock
         )
-        self._http = HttpServer(self.status, lambda: stalled(self.scheduler, self._clock))
+        self._auditor = Auditor(
+            MAIN_SINK,
+            self._target,
+            self.journal,
+            Path(config.journal.path),
+            host=self._host,
+            clock=self._clock,
+        )
+        self._http = HttpServer(self.status, self.stalled)
 
-    async def _open_sources(self, stack: AsyncExitStack) -> list[DataSourceClient]:
-        config = self.config
-        settings: Mapping[str, VariationalConfig | BybitConfig] = {
-            "variational": config.variational,
-            "bybit": config.bybit,
-        }
-        longest_s = max(settings[name].poll_interval_s for name in config.data_sources)
+    async def _close_journal(self) -> None:
+        await self.journal.close()
+        self._say_notes()
+
+    async def _open_sources(self, stack: AsyncExitStack) -> None:
+        names = self.config.data_sources
+        longest_s = max(getattr(self.config, name).poll_interval_s for name in names)
         session = await stack.enter_async_context(open_session(longest_s))
-        sources: list[DataSourceClient] = []
-        for name in config.data_sources:
-            arguments: dict[str, Any] = dict(settings[name])
-            arguments.pop("depth_tickers", None)
-            source = SOURCES[name](**arguments, session=session, clock=self._clock)
-            stack.push_async_callback(source.close)
-            sources.append(source)
-        return sources
+        stack.push_async_callback(self._close_sources)
+        self._sources = [self._source(name, self.config, session) for name in names]
+
+    def _source(
+        self, name: str, config: Config, session: aiohttp.ClientSession | None
+    ) -> DataSourceClient:
+        arguments: dict[str, Any] = dict(getattr(config, name))
+        arguments.pop("depth_tickers", None)
+        return SOURCES[name](**arguments, session=session, clock=self._clock)
+
+    async def _close_sources(self) -> None:
+        for source in self._sources:
+            await source.close()
+
+    def _open_store(self, config: Config, token: TokenSource | None) -> None:
+        """A door to the main store, where one is configured, and a shipper for it."""
+        if config.influxdb is None or token is None:
+            return
+        self._token, influxdb = token, config.influxdb
+        door = InfluxDoor(str(influxdb.url), influxdb.org, influxdb.bucket, token)
+        self._doors[MAIN_SINK] = door
+        # Beside the first polls, not after them: it takes 0.2 s.
+        asyncio.get_running_loop().run_in_executor(None, client_library)
+        shipper = self._shippers.get(MAIN_SINK)
+        if shipper is None:
+            self._shippers[MAIN_SINK] = Shipper(MAIN_SINK, self.journal, door, clock=self._clock)
+        else:
+            shipper.exchange(door)
+
+    def _target(self) -> Target | None:
+        """What the auditor looks at."""
+        shipper = self._shippers.get(MAIN_SINK)
+        if shipper is None or self.config.influxdb is None or self._token is None:
+            return None
+        return Target(self.config.influxdb, self._token, shipper.status)
+
+    async def _close_doors(self) -> None:
+        for door in self._doors.values():
+            await door.close()
 
     async def listen(self) -> None:
         """Open the HTTP side, where one is configured."""
@@ -114,25 +164,69 @@ class App:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Poll, ship and answer until `stop` is set; then ship what was just polled, briefly."""
-        loops = [
-            asyncio.create_task(self.scheduler.run(), name="scheduler"),
-            asyncio.create_task(self._heartbeat.run(), name="heartbeat"),
-            *(
-                asyncio.create_task(shipper.run(), name=f"ship {name}")
-                for name, shipper in self._shippers.items()
-            ),
-        ]
-        stopping = asyncio.create_task(stop.wait(), name="stop")
+        self._stop = stop
+        self._start("scheduler", self.scheduler.run())
+        self._start("heartbeat", self._heartbeat.run())
+        self._start("auditor", self._auditor.run())
+        for sink, shipper in self._shippers.items():
+            self._start(f"ship {sink}", shipper.run())
         try:
-            await asyncio.wait([*loops, stopping], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(0)  # each has begun
+            self.running.set()
+            await stop.wait()
         finally:
-            for task in (*loops, stopping):
-                task.cancel()
+            loops, self._loops = list(self._loops.values()), {}
+            for loop in loops:
+                loop.cancel()
             ended = await asyncio.gather(*loops, return_exceptions=True)
         for outcome in ended:
             if isinstance(outcome, Exception):
                 raise outcome
         await self.ship(DRAIN_S)
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run a loop; one that ends by itself ends the agent."""
+        loop = self._loops[name] = asyncio.create_task(work, name=name)
+        loop.add_done_callback(
+            lambda ended: self._stop.set() if self._loops.get(name) is ended else None
+        )
+
+    async def reload(self, loaded: Loaded) -> list[Change]:
+        """Go on with another configuration, while `run` runs; what differs.
+
+        The journal is not touched, and a poll or a batch under way is finished as it began. What
+        only a restart can change stays as it was.
+        """
+        found = changes(self.config, loaded.config)
+        before, self.config = self.config, applicable(self.config, loaded.config)
+        await self._exchange_sources(before, self.config)
+        if before.influxdb != self.config.influxdb:
+            await self._exchange_store(loaded.token)
+        return found
+
+    async def _exchange_sources(self, before: Config, after: Config) -> None:
+        former = {source.source_name: source for source in self._sources}
+        self._sources = [
+            former.pop(name)
+            if name in former and getattr(before, name) == getattr(after, name)
+            else self._source(name, after, session=None)
+            for name in after.data_sources
+        ]
+        await self.scheduler.exchange(self._sources, after.tickers)
+        for source in former.values():
+            await source.close()
+
+    async def _exchange_store(self, token: TokenSource | None) -> None:
+        name = f"ship {MAIN_SINK}"
+        loop = self._loops.pop(name, None)
+        if loop is not None:
+            await self._shippers[MAIN_SINK].retire(loop)
+            await self._doors.pop(MAIN_SINK).close()
+        self._open_store(self.config, token)
+        if self.config.influxdb is None:
+            self._shippers.pop(MAIN_SINK, None)
+        else:
+            self._start(name, self._shippers[MAIN_SINK].run())
 
     async def once(self) -> list[Poll]:
         """Poll each source once and ship what came."""
@@ -147,23 +241,42 @@ class App:
     async def status(self) -> dict[str, Any]:
         """The `/status` document."""
         self._say_notes()
+        reports = await self._reports()
         return document(
             self.scheduler,
-            await self._reports(),
+            reports,
             host=self._host,
-            journal_path=str(self.config.journal.path),
+            journal=JournalReport(
+                str(self.config.journal.path), self._unreadable, self.journal.hold
+            ),
             uptime_s=(self._clock.monotonic_ns() - self._heartbeat.started_ns) // NS_PER_S,
             clock=self._clock,
         )
 
+    async def line(self) -> str:
+        """The status in one line."""
+        return line(await self.status(), self._clock)
+
+    def stalled(self) -> list[str]:
+        """The loops that do not turn."""
+        return stalled(self.scheduler, self._clock)
+
     async def _reports(self) -> dict[str, SinkReport]:
+        try:
+            self._accounts = {
+                sink: (await self.journal.ledger(sink), await self.journal.backlog(sink))
+                for sink in await self.journal.sinks()
+            }
+            self._unreadable = None
+        except JournalError as error:
+            self._unreadable = str(error)
         return {
             sink: SinkReport(
-                await self.journal.ledger(sink),
-                await self.journal.backlog(sink),
+                *accounts,
                 self._shippers[sink].status if sink in self._shippers else None,
+                self._auditor.status if sink == MAIN_SINK and self._target() else {},
             )
-            for sink in await self.journal.sinks()
+            for sink, accounts in self._accounts.items()
         }
 
     async def _figures(self) -> dict[str, str]:

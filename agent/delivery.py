@@ -81,11 +81,13 @@ class Delivered:
 
     Args:
         rejected: those that are not stored; all others are.
-        write_ms: how long the last write took.
+        write_ms: how long the last write took; None = nothing was sent.
+        too_old: what the server said of its retention; None = nothing.
     """
 
     rejected: tuple[Rejected, ...]
-    write_ms: int
+    write_ms: int | None
+    too_old: TooOld | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ async def deliver(
     rejected = delivery.rejected()
     for record in records:
         known.pop(record.seq, None)
-    return Delivered(rejected, delivery.write_ms)
+    return Delivered(rejected, delivery.write_ms, delivery.too_old)
 
 
 class _Pause(Exception):  # noqa: N818  # no error: the way out of a delivery that goes on later
@@ -150,6 +152,7 @@ class _Delivery:
     damaged: list[Rejected] = field(default_factory=list)
     requests: int = 0
     write_ms: int = 0
+    too_old: TooOld | None = None
 
     async def run(self) -> None:
         todo: list[Part] = []
@@ -198,6 +201,8 @@ class _Delivery:
         fate = meaning(answer)
         if isinstance(fate, Park | BackOff):
             raise _Pause(fate)
+        if isinstance(fate, StoredBut) and isinstance(fate.cause, TooOld):
+            self.too_old = fate.cause
         return fate
 
     async def _settle(self, part: Part, fate: Ruling) -> tuple[Part, ...]:

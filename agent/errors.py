@@ -53,8 +53,16 @@ class JournalError(PerpfluxError):
     """The journal cannot take or give records."""
 
 
+class JournalUnavailableError(JournalError):
+    """The disk, the folder or another program does not let it now; the journal itself is fine."""
+
+
 class JournalBusyError(JournalError):
     """Another process holds the journal."""
+
+
+class InfluxDBError(PerpfluxError):
+    """InfluxDB did not answer, or refused what it was asked (queries and management)."""
 
 
 class LineProtocolError(PerpfluxError):

@@ -68,10 +68,12 @@ class TooOld:
             as well: what is dropped ends where the oldest shard that is still written begins,
             which may lie before the bound.
         duration: the bucket's retention, in the server's words ("168h0m0s").
+        bound_ns: what is older is too old: the retention counted back from the server's clock.
     """
 
     newest_ns: int
     duration: str
+    bound_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ _CONFLICT: Final = re.compile(
 )
 _TOO_OLD: Final = re.compile(
     r"outside retention policy of duration (\S+) - .*"
-    r" at (\S+) dropped because it violates a Retention Policy Lower Bound at \S+ dropped=",
+    r" at (\S+) dropped because it violates a Retention Policy Lower Bound at (\S+) dropped=",
     re.DOTALL,
 )
 _DROPPED: Final = re.compile(r"dropped=(\d{1,18})\b")
@@ -250,8 +252,9 @@ def _cause(message: str) -> TypeConflict | TooOld | None:
         field, measurement, sent, existing = conflict.groups()
         return TypeConflict(_unquoted(measurement), _unquoted(field), sent, existing)
     if too_old := _TOO_OLD.search(message):
-        newest_ns = _instant_ns(too_old[2])
-        return None if newest_ns is None else TooOld(newest_ns, too_old[1])
+        newest_ns, bound_ns = _instant_ns(too_old[2]), _instant_ns(too_old[3])
+        if newest_ns is not None and bound_ns is not None:
+            return TooOld(newest_ns, too_old[1], bound_ns)
     return None
 
 

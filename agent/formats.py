@@ -105,6 +105,15 @@ def as_table(lines: Iterable[str]) -> Iterator[str]:
         yield "  ".join(cells) + "\n"
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows of text in columns, what a terminal cannot show replaced; the last column is ragged."""
+    shown = [["".join(c if c.isprintable() else "?" for c in cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        yield "  ".join(cells).rstrip() + "\n"
+
+
 _TABLE_DECIMALS: Final = 8
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -95,6 +96,10 @@ class DataCollectorScheduler:
         self._store = store
         self._host = host
         self._clock = clock
+        self._loops: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Held, by source, while a slot is taken."""
         self._callbacks: list[Callback] = []
         self._broken_callbacks: set[Callback] = set()
         self._log = get_logger()
@@ -112,9 +117,41 @@ class DataCollectorScheduler:
 
     async def run(self) -> None:
         """Poll every source in its slots until cancelled."""
-        async with asyncio.TaskGroup() as loops:
+        async with asyncio.TaskGroup() as self._group:
             for source in self._sources:
-                loops.create_task(self._run_source(source), name=f"poll {source.source_name}")
+                self._start(source)
+            await asyncio.Event().wait()  # loops come and go
+
+    async def exchange(self, sources: Sequence[DataSourceClient], tickers: Tickers) -> None:
+        """Poll these from their next slots on, while `run` runs; they know their last slots.
+
+        A poll under way is finished and stored first. A source that is given again as the same
+        object goes on undisturbed; those that are not given again are the caller's to close.
+        """
+        self._tickers = tickers
+        before = {source.source_name: source for source in self._sources}
+        after = {source.source_name: source for source in sources}
+        self._sources = list(sources)
+        changed = [name for name in {**before, **after} if before.get(name) is not after.get(name)]
+        await asyncio.gather(*(self._swap(name, after.get(name)) for name in changed))
+
+    async def _swap(self, name: str, source: DataSourceClient | None) -> None:
+        loop = self._loops.pop(name, None)
+        if loop is not None:
+            async with self._turns[name]:
+                loop.cancel()
+        if source is None:
+            self.status.pop(name, None)
+            return
+        status = self.status.setdefault(name, SourceStatus())
+        status.interval_s = source.poll_interval_s
+        self._start(source)
+
+    def _start(self, source: DataSourceClient) -> None:
+        assert self._group is not None, "loops start in `run`"
+        name = source.source_name
+        self.status[name].beat_ns = self._clock.monotonic_ns()
+        self._loops[name] = self._group.create_task(self._run_source(source), name=f"poll {name}")
 
     async def run_once(self) -> list[Poll]:
         """Poll every source once, in its current slot, side by side.
@@ -137,7 +174,8 @@ class DataCollectorScheduler:
             self.status[name].beat_ns = self._clock.monotonic_ns()
             slot = await timer.next()
             try:
-                await self.take_slot(source, slot)
+                async with self._turns[name]:
+                    await self.take_slot(source, slot)
             except Exception:  # noqa: BLE001  # a bug in one loop must not end the others
                 self._log.exception("slot_crashed", source=name, slot_ns=slot.slot_ns)
 

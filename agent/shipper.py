@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from agent.clock import NS_PER_S, SYSTEM_CLOCK, Clock
-from agent.delivery import Delivered, Door, Known, deliver, doubt
+from agent.delivery import Delivered, Door, Known, Paused, deliver, doubt
 from agent.errors import JournalError
-from agent.fates import BackOff, Park, back_off_s, shortened
+from agent.fates import BackOff, Park, TooOld, back_off_s, shortened
+from agent.horizon import Horizon
 from agent.journal.records import Backlog, Lane, Record, Rejected
 from agent.log import get_logger
 
@@ -27,6 +29,8 @@ BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 """Compressed; the first of the two bounds that is met ends a batch."""
 FLUSH_AFTER_S: Final = 1.0
 PROBE_EVERY_S_MAX: Final = 30.0
+UNSETTLED_MAX: Final = 64
+"""Batches that are delivered while the journal cannot take note of it; after so many, it waits."""
 KNOWN_LINES_MAX: Final = 50_000
 """Lines of interrupted batches that are remembered; beyond it all are forgotten, and sent again."""
 
@@ -52,8 +56,8 @@ class Journal(Protocol):
     ) -> None:
         """They are stored, but for the rejected lines."""
 
-    async def release(self, sink: str) -> None:
-        """Give the lease back."""
+    async def release(self, sink: str, records: Sequence[Record] | None = None) -> None:
+        """Give the lease of these back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class ShipperStatus:
         last_write_ns: wall clock of the last batch that was delivered; None = none yet.
         write_ms: how long its last write took; None = none yet.
         attempts: failures in a row.
+        outages: how often it went down, since the process began.
     """
 
     state: State
@@ -75,6 +80,15 @@ class ShipperStatus:
     last_write_ns: int | None
     write_ms: int | None
     attempts: int
+    outages: int = 0
+
+
+class _Delivery(NamedTuple):
+    """A batch that is delivered and not yet settled: its records without their fragments."""
+
+    records: Sequence[Record]
+    expired: Sequence[Rejected]
+    outcome: Delivered
 
 
 class Shipper:
@@ -103,12 +117,17 @@ class Shipper:
         self._clock = clock
         self._rand = rand
         self._bell = journal.subscribe()
+        self._busy = asyncio.Lock()
+        """Held while a batch is under way."""
         self._lanes: cycle[Lane] = cycle(("newest", "oldest"))
         self._known: Known = {}
+        self._horizon = Horizon(clock)
+        self._unsettled: deque[_Delivery] = deque()
         self._log = get_logger()
         self._state: State = "idle"
         self._parked = False
         self._attempts = 0
+        self._outages = 0
         self._probes = 0
         self._told: set[type] = set()
         self._down_since_ns = 0
@@ -127,6 +146,7 @@ class Shipper:
             last_write_ns=self._last_write_ns,
             write_ms=self._write_ms,
             attempts=self._attempts,
+            outages=self._outages,
         )
 
     async def run(self) -> None:
@@ -135,6 +155,20 @@ class Shipper:
             trouble = await self._turn()
             if trouble is not None:
                 await self._pause(trouble)
+
+    async def retire(self, loop: asyncio.Task[None]) -> None:
+        """End `run`, which runs in this task; a batch under way is answered for first."""
+        async with self._busy:
+            loop.cancel()
+
+    def exchange(self, door: Door) -> None:
+        """Ship through this door when `run` is called next; nothing of the former one counts."""
+        self._door = door
+        self._known.clear()
+        self._horizon.forget()
+        self._parked = False
+        self._next_try_ns = None
+        self._recovered()
 
     async def drain(self, deadline_s: float) -> bool:
         """Ship what waits, without waiting for more; never while `run` runs.
@@ -175,7 +209,8 @@ class Shipper:
 
     async def _step(self) -> Park | BackOff | None:
         """One batch, or one probe while parked; what is in the way, or None."""
-        return await (self._probe() if self._parked else self._ship())
+        async with self._busy:
+            return await (self._probe() if self._parked else self._ship())
 
     async def _until_due(self) -> None:
         """Until something waits, and has waited for a second or fills a batch."""
@@ -197,24 +232,52 @@ class Shipper:
         self._state = "shipping"
         if sum(map(len, self._known.values())) > KNOWN_LINES_MAX:
             self._known.clear()
-        leased = True
-        try:
-            records = await self._next_batch()
-            if not records:
+        had_unsettled = bool(self._unsettled)
+        refusal = await self._settle()
+        if refusal is not None and len(self._unsettled) >= UNSETTLED_MAX:
+            return refusal
+        records = await self._next_batch()
+        if not records:
+            if refusal is None and not had_unsettled:
                 # Evicted since it was seen: look again, but not at once.
                 await self._clock.sleep(FLUSH_AFTER_S)
-                return None
-            outcome = await deliver(self._door, records, known=self._known)
+            return refusal
+        return await self._deliver(records)
+
+    async def _deliver(self, records: Sequence[Record]) -> Park | BackOff | None:
+        """See a leased batch to its end. What the journal cannot note now is settled later."""
+        to_send, expired = self._horizon.split(records)
+        leased = True
+        try:
+            outcome: Delivered | Paused = Delivered((), self._write_ms)
+            if to_send:
+                outcome = await deliver(self._door, to_send, known=self._known)
             if not isinstance(outcome, Delivered):
                 return outcome.fate
-            await self._journal.settle(self._sink, records, outcome.rejected)
             leased = False
         finally:
             if leased:
                 # Should this fail as well, the next thing asked of the journal tells.
                 with suppress(JournalError):
-                    await self._journal.release(self._sink)
-        self._succeed(records, outcome)
+                    await self._journal.release(self._sink, records)
+        if outcome.too_old is not None:
+            self._learn(outcome.too_old)
+        bare = [replace(record, fragment=b"") for record in records]
+        self._unsettled.append(_Delivery(bare, expired, outcome))
+        await self._settle()
+        return None
+
+    async def _settle(self) -> BackOff | None:
+        """Have the journal take note of what is delivered; why it could not, or None."""
+        while self._unsettled:
+            batch = self._unsettled[0]
+            rejected = [*batch.expired, *batch.outcome.rejected]
+            try:
+                await self._journal.settle(self._sink, batch.records, rejected)
+            except JournalError as error:
+                return BackOff(shortened(str(error)))
+            self._unsettled.popleft()
+            self._succeed(batch.records, batch.outcome)
         return None
 
     async def _next_batch(self) -> list[Record]:
@@ -255,6 +318,7 @@ class Shipper:
         self._state = "parked" if self._parked else "backing_off"
         self._last_error = trouble.reason
         if not self._attempts:
+            self._outages += 1
             self._down_since_ns = self._clock.monotonic_ns()
         self._attempts += 1
         if type(trouble) not in self._told:
@@ -267,6 +331,17 @@ class Shipper:
                 error=trouble.reason,
                 hint=hint,
             )
+
+    def _learn(self, too_old: TooOld) -> None:
+        if self._horizon.bound_ns is None:
+            self._log.warning(
+                "points_expire",
+                sink=self._sink,
+                retention=too_old.duration,
+                hint="what is older is rejected unsent; make the bucket's retention longer, then "
+                "`perpflux rejected replay --all`",
+            )
+        self._horizon.learn(too_old)
 
     def _succeed(self, records: Sequence[Record], outcome: Delivered) -> None:
         points = sum(record.points for record in records)
@@ -287,11 +362,14 @@ class Shipper:
                 down_s=down_ns // NS_PER_S,
                 points=points,
             )
+        self._recovered()
+        self._last_write_ns = self._clock.now_ns()
+        self._write_ms = outcome.write_ms
+
+    def _recovered(self) -> None:
         self._attempts = self._probes = 0
         self._told.clear()
         self._last_error = None
-        self._last_write_ns = self._clock.now_ns()
-        self._write_ms = outcome.write_ms
 
 
 async def _first_of(*works: Coroutine[Any, Any, None]) -> None:

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from agent import __version__
-from agent.clock import NS_PER_S, Clock, to_rfc3339
+from agent.clock import NS_PER_S, Clock, parse_rfc3339_ns, to_rfc3339
+from agent.journal.hold import Hold
 from agent.journal.records import Backlog, Ledger
 from agent.scheduler import DataCollectorScheduler, SourceStatus
 from agent.shipper import ShipperStatus
@@ -20,11 +21,24 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class SinkReport:
-    """What is known of one sink; `shipper` None = it is not configured, nothing is sent."""
+    """What is known of one sink; `shipper` None = it is not configured, nothing is sent.
+
+    `audit` is what `agent.auditor` found; {} = it does not look at this sink.
+    """
 
     ledger: Ledger
     backlog: Backlog
     shipper: ShipperStatus | None
+    audit: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class JournalReport:
+    """What is known of the journal; `unreadable` = why it cannot be read, None = it can."""
+
+    path: str
+    unreadable: str | None
+    hold: Hold
 
 
 def document(
@@ -32,7 +46,7 @@ def document(
     sinks: Mapping[str, SinkReport],
     *,
     host: str,
-    journal_path: str,
+    journal: JournalReport,
     uptime_s: int,
     clock: Clock,
 ) -> Document:
@@ -44,15 +58,17 @@ def document(
     return {
         "version": __version__,
         "host": host,
-        "state": _state(scheduler, sources, main["ledger"]),
+        "state": _state(scheduler, sources, main, journal),
         "uptime_s": uptime_s,
         "sources": sources,
         **main,
         "sinks": reports,
         "journal": {
-            "path": journal_path,
-            "takes_writes": scheduler.store_failures == 0,
-            "last_error": scheduler.store_error,
+            "path": journal.path,
+            "takes_writes": not (scheduler.store_failures or journal.unreadable),
+            "last_error": scheduler.store_error or journal.unreadable,
+            "held_points": journal.hold.points,
+            "lost_points": journal.hold.lost_points,
         },
     }
 
@@ -67,13 +83,44 @@ def stalled(scheduler: DataCollectorScheduler, clock: Clock) -> list[str]:
     ]
 
 
-def _state(scheduler: DataCollectorScheduler, sources: Mapping[str, Any], ledger: Any) -> str:
+def line(document: Document, clock: Clock) -> str:
+    """The status in one line: state, age of each source, backlog and age of the last write."""
+    sources = ", ".join(
+        f"{name} {_seconds(each['age_s'], 'not yet')}" for name, each in document["sources"].items()
+    )
+    shipping, pending = document["shipping"], document["ledger"]["pending"]
+    if shipping["state"] == "off":
+        return f"{document['state']}; {sources}; no InfluxDB, {pending} points stored locally"
+    written_ns = parse_rfc3339_ns(shipping["last_write"])
+    age_s = None if written_ns is None else max(0, (clock.now_ns() - written_ns) // NS_PER_S)
+    oldest_s = shipping["oldest_pending_s"]
+    backlog = f"{pending} points wait" + (f", the oldest {oldest_s} s" if pending else "")
+    error = f": {shipping['last_error']}" if shipping["last_error"] else ""
+    return (
+        f"{document['state']}; {sources}; {backlog}; last write {_seconds(age_s, 'never')}; "
+        f"InfluxDB {shipping['state']}{error}"
+    )
+
+
+def _seconds(age_s: int | None, none: str) -> str:
+    return none if age_s is None else f"{age_s} s ago"
+
+
+def _state(
+    scheduler: DataCollectorScheduler,
+    sources: Mapping[str, Any],
+    main: Mapping[str, Any],
+    journal: JournalReport,
+) -> str:
     """Say "failing" when nothing can be taken, "degraded" when something was or may be lost."""
     states = {source["state"] for source in sources.values()}
-    if scheduler.store_failures or (states and states <= {"failing"}):
+    if scheduler.store_failures or journal.unreadable or (states and states <= {"failing"}):
         return "failing"
-    lost = ledger["rejected"] or ledger["evicted"]
-    return "degraded" if "failing" in states or lost else "ok"
+    ledger, shipping = main["ledger"], main["shipping"]
+    lost = ledger["rejected"] or ledger["evicted"] or journal.hold.lost_points
+    conflict = (shipping.get("preflight") or {}).get("conflicts")
+    missing = (shipping.get("readback") or {}).get("missing")
+    return "degraded" if "failing" in states or lost or conflict or missing else "ok"
 
 
 def _source(each: SourceStatus, now_ns: int) -> Document:
@@ -103,7 +150,7 @@ def _sink(report: SinkReport, now_ns: int) -> Document:
     shipping["oldest_pending_s"] = (
         None if oldest_ns is None else max(0, (now_ns - oldest_ns) // NS_PER_S)
     )
-    return {"ledger": asdict(report.ledger), "shipping": shipping}
+    return {"ledger": asdict(report.ledger), "shipping": {**shipping, **report.audit}}
 
 
 def _instant(instant_ns: int | None) -> str | None:

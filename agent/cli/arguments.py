@@ -8,6 +8,7 @@ imported only when it is called.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -73,11 +74,95 @@ def _add_range(to: Parser) -> None:
     to.add_argument("--until", metavar="TIME", help="before this instant (RFC 3339)")
 
 
+def _backlog(to: Parser) -> None:
+    _add_format(to, ("table", "json"), "table")
+    to.add_argument(
+        "--verify",
+        action="store_true",
+        help="count in InfluxDB what is acknowledged, over whole hours (default: the last ones)",
+    )
+    _add_range(to)
+    _add_token_file(to)
+
+
+def _rejected(to: Parser) -> None:
+    to.add_argument("action", choices=("list", "show", "replay", "purge"))
+    to.add_argument("ids", nargs="*", type=int, metavar="ID", help="a line's number in the list")
+    to.add_argument("--all", action="store_true", help="every line: for replay and purge")
+    _add_sink(to)
+    _add_format(to, ("table", "jsonl", "csv"), "table")
+
+
+def _replay(to: Parser) -> None:
+    _add_range(to)
+    to.add_argument("--source", metavar="NAME", help="only this source")
+    _add_sink(to)
+
+
+def _add_sink(to: Parser) -> None:
+    to.add_argument(
+        "--sink", metavar="NAME", default="influxdb", help="of which store (default: influxdb)"
+    )
+
+
+def _add_token_file(to: Parser) -> None:
+    _add_path(to, "--token-file", "one that may read (default: as [influxdb], INFLUXDB_V2_TOKEN)")
+
+
+def _query(to: Parser) -> None:
+    # Otherwise argparse takes the duration in `--start -7d` for an option.
+    to._negative_number_matcher = re.compile(r"-[0-9]")  # noqa: SLF001
+    to.add_argument("query", nargs="?", metavar="NAME|FILE|-", help="what to run; none = --list")
+    to.add_argument("--list", action="store_true", help="show the cookbook's questions")
+    to.add_argument("--show", action="store_true", help="print the Flux instead of running it")
+    to.add_argument("--start", metavar="TIME", help="an instant, or a duration before stop: -7d")
+    to.add_argument("--stop", metavar="TIME", help="an instant, or a duration before now")
+    to.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value for a parameter of the text, such as ticker=BTC; may be repeated",
+    )
+    _add_format(to, ("table", "csv", "jsonl"), "table")
+    _add_token_file(to)
+
+
+def _bootstrap(to: Parser) -> None:
+    to.add_argument("--dry-run", action="store_true", help="say what would be changed, no more")
+    _add_path(to, "--token-file", "an operator token (default: INFLUXDB_V2_TOKEN)")
+    to.add_argument("--retention", metavar="TIME", help="of raw points: 30d, 0 = for ever")
+    to.add_argument("--rollup-retention", metavar="TIME", help="of one-minute points: 730d")
+    _add_path(to, "--agent-token-file", "the agent's new token (default: influxdb.token_file)")
+    _add_path(to, "--grafana-token-file", "Grafana's new token (default: grafana_token beside it)")
+    to.add_argument(
+        "--grafana-token-mode", default="600", metavar="MODE", help="of that file (default: 600)"
+    )
+    to.add_argument("--print-tokens", action="store_true", help="also print the two new tokens")
+    to.add_argument(
+        "--setup",
+        action="store_true",
+        help="make the first user and operator token of a new InfluxDB, into --token-file",
+    )
+    _add_path(to, "--password-file", "that user's password (default: admin_password beside it)")
+
+
+def _add_path(to: Parser, name: str, words: str) -> None:
+    to.add_argument(name, type=Path, metavar="FILE", help=words)
+
+
 COMMANDS: Final[dict[str, Command]] = {
     "run": Command("Poll, store and ship until stopped.", _nothing),
     "once": Command("Poll each source once, ship, and print the snapshots.", _once),
     "check": Command("Check the configuration; no network.", _nothing),
     "export": Command("Print points from the journal, oldest first.", _export),
+    "backlog": Command("What waits for each store, and why; is what is stored there?", _backlog),
+    "rejected": Command("Points that a store refused: list, show, replay, purge.", _rejected),
+    "replay": Command("Ship a past range of the journal again.", _replay),
+    "bootstrap": Command(
+        "Make buckets, rollup task and least-privilege tokens in InfluxDB.", _bootstrap
+    ),
+    "query": Command("Run Flux against InfluxDB: a question of the cookbook, a file.", _query),
     "demo": Command("Run against built-in simulated venues; no network needed.", _demo),
 }
 

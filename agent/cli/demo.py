@@ -14,6 +14,7 @@ from agent.demo.market import Market
 from agent.demo.venues import SimulatedVenues
 from agent.errors import EXIT_OK
 from agent.log import set_up
+from agent.notify import Notifier
 
 POLL_INTERVAL_S: Final = 5
 """Variational's simulated document changes this often, so that something moves."""
@@ -30,9 +31,12 @@ def command(options: argparse.Namespace) -> int:
 
 async def _demo(loaded: Loaded, seed: int, *, ship: bool) -> None:
     async with SimulatedVenues.start(market=Market(seed, refresh_s=POLL_INTERVAL_S)) as venues:
-        config = simulated(loaded.config, venues.url, ship=ship)
         words = [f"DEMO: simulated venues at {venues.url}; prices are made up.", ""]
-        await run(replace(loaded, config=config), words)
+
+        def demo(loaded: Loaded) -> Loaded:
+            return replace(loaded, config=simulated(loaded.config, venues.url, ship=ship))
+
+        await run(demo(loaded), words, lambda: demo(load(loaded.file)), Notifier())
 
 
 def simulated(config: Config, url: str, *, ship: bool) -> Config:

@@ -4,38 +4,58 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import faulthandler
 import gc
+import os
 import signal
+from collections.abc import Callable
 from typing import Final
 
 from agent import __version__
 from agent.app import App
 from agent.cli.output import complain
-from agent.config import Loaded, load
-from agent.errors import EXIT_OK
+from agent.config import Loaded, environment, load
+from agent.errors import EXIT_OK, ConfigError, PerpfluxError
 from agent.log import get_logger, is_console, set_up
+from agent.notify import VARIABLES, Notifier
+from agent.supervision import Supervision
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def command(options: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT; then stop within five seconds."""
-    faulthandler.enable()
-    loaded = load(options.config)
-    set_up(loaded.config.log.level, loaded.config.log.format)
-    asyncio.run(run(loaded, []))
+    notifier = Notifier.of(environment(*VARIABLES), os.getpid())
+    try:
+        loaded = load(options.config)
+        set_up(loaded.config.log.level, loaded.config.log.format)
+        asyncio.run(run(loaded, [], lambda: load(options.config), notifier))
+    except PerpfluxError as error:
+        notifier.tell(STATUS=str(error))
+        raise
     return EXIT_OK
 
 
-async def run(loaded: Loaded, first_words: list[str]) -> None:
-    """The agent with this configuration; `first_words` are said before the banner."""
-    stop = asyncio.Event()
+async def run(
+    loaded: Loaded,
+    first_words: list[str],
+    reread: Callable[[], Loaded],
+    notifier: Notifier,
+) -> None:
+    """The agent with this configuration.
+
+    Args:
+        loaded: the configuration.
+        first_words: said before the banner.
+        reread: reads the configuration anew, on SIGHUP.
+        notifier: tells systemd, if there is one.
+    """
+    stop, hangup = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
     log = get_logger()
-    async with App(loaded) as app:
+    async with Supervision(notifier) as supervision, App(loaded) as app:
         await app.listen()
         if is_console(loaded.config.log.format):
             for line in first_words + banner(loaded, app.url):
@@ -47,9 +67,45 @@ async def run(loaded: Loaded, first_words: list[str]) -> None:
         # What start-up made stays for good: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        await app.run(stop)
+        supervision.start(app.line, app.stalled, app.running, stop)
+        reloading = asyncio.create_task(_reload_on(hangup, app, reread, supervision))
+        try:
+            await app.run(stop)
+        finally:
+            reloading.cancel()
         log.info("stopping")
     log.info("stopped")
+
+
+async def _reload_on(
+    hangup: asyncio.Event, app: App, reread: Callable[[], Loaded], supervision: Supervision
+) -> None:
+    """Reload at each SIGHUP. A configuration that is refused changes nothing."""
+    log = get_logger()
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        supervision.reloading()
+        try:
+            loaded = reread()
+            for change in await app.reload(loaded):
+                tell = log.info if change.live else log.warning
+                tell(
+                    "config_changed" if change.live else "config_needs_restart",
+                    key=change.key,
+                    before=change.before,
+                    after=change.after,
+                )
+            set_up(loaded.config.log.level, loaded.config.log.format)
+            for warning in loaded.warnings:
+                log.warning("config_warning", text=warning)
+            log.info("reloaded", config=str(loaded.file or "defaults"))
+        except ConfigError as error:
+            log.error("reload_refused", error=error.subject, hint="it goes on as before")  # noqa: TRY400  # the operator's mistake, not ours
+        except Exception:
+            log.exception("reload_failed")
+        finally:
+            supervision.reloaded()
 
 
 def facts(loaded: Loaded, url: str | None) -> dict[str, str]:

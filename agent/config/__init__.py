@@ -4,7 +4,7 @@
 """
 
 from agent.config.keys import KeyInfo, known_keys
-from agent.config.load import Loaded, load
+from agent.config.load import Loaded, environment, load
 from agent.config.model import (
     BybitConfig,
     Config,
@@ -33,6 +33,7 @@ __all__ = [
     "StoreSink",
     "TokenSource",
     "VariationalConfig",
+    "environment",
     "known_keys",
     "load",
 ]

@@ -59,6 +59,11 @@ class _UnreadableError(Exception):
     """The file cannot be used; the message is the whole line."""
 
 
+def environment(*names: str) -> dict[str, str]:
+    """The process's variables of these names, those that are set: what systemd says to us."""
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
 def load(path: Path | None = None, *, environ: Mapping[str, str] | None = None) -> Loaded:
     """Reads `path`, else $PERPFLUX_CONFIG, ./perpflux.toml, /etc/perpflux/perpflux.toml, if any.
 

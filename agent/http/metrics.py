@@ -50,6 +50,16 @@ class _Status(Collector):
             "1 while the journal takes writes",
             value=float(status["journal"]["takes_writes"]),
         )
+        yield GaugeMetricFamily(
+            "perpflux_journal_held_points",
+            "Points in memory that the journal has refused so far",
+            value=status["journal"]["held_points"],
+        )
+        yield CounterMetricFamily(
+            "perpflux_journal_lost_points",
+            "Points that neither journal nor memory could hold",
+            value=status["journal"]["lost_points"],
+        )
         yield from _sources(status["sources"])
         main = {"ledger": status["ledger"], "shipping": status["shipping"]}
         yield from _sinks({MAIN_SINK: main, **status["sinks"]})
@@ -82,7 +92,19 @@ def _sinks(sinks: Mapping[str, Any]) -> Iterator[Metric]:
         "perpflux_oldest_pending_seconds", "Age of the oldest point that waits", labels=["sink"]
     )
     up = GaugeMetricFamily("perpflux_sink_up", "1 while writes succeed", labels=["sink"])
+    conflicts = GaugeMetricFamily(
+        "perpflux_schema_conflicts", "Fields of another type in the bucket", labels=["sink"]
+    )
+    missing = GaugeMetricFamily(
+        "perpflux_readback_missing_points",
+        "Acknowledged points of the last hour read back that are not there",
+        labels=["sink"],
+    )
     for name, sink in sinks.items():
+        if sink["shipping"].get("preflight"):
+            conflicts.add_metric([name], len(sink["shipping"]["preflight"]["conflicts"]))
+        if sink["shipping"].get("readback"):
+            missing.add_metric([name], sink["shipping"]["readback"]["missing"])
         for kind, counter in points.items():
             counter.add_metric([name], sink["ledger"][kind])
         pending.add_metric([name], sink["ledger"]["pending"])
@@ -90,4 +112,4 @@ def _sinks(sinks: Mapping[str, Any]) -> Iterator[Metric]:
         oldest.add_metric([name], sink["shipping"]["oldest_pending_s"] or 0)
         if sink["shipping"]["state"] != "off":
             up.add_metric([name], float(sink["shipping"]["state"] in {"idle", "shipping"}))
-    yield from (*points.values(), pending, size, oldest, up)
+    yield from (*points.values(), pending, size, oldest, up, conflicts, missing)

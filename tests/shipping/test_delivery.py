@@ -224,7 +224,7 @@ async def test_a_422_that_cost_all_costs_one_request() -> None:
 def test_a_stamp_and_a_count_must_agree(dropped: int, refused: int) -> None:
     """Where the newest lost stamp and the count tell different stories, smaller parts tell more."""
     part = tuple(Line(1, i, snapshot_line(f"T{i}", stamp_ns=i)) for i in range(5))
-    verdict = judge(part, StoredBut(dropped, TooOld(1, "1h0m0s"), "too old"))
+    verdict = judge(part, StoredBut(dropped, TooOld(1, "1h0m0s", 2), "too old"))
     assert [line.place for line, _ in verdict.refused] == [0, 1][:refused]
     assert verdict.parts == ((part[2:],) if refused else halves(part))
 

@@ -40,8 +40,8 @@ def plain(value: object) -> object:
             return {
                 "measurement": measurement, "field": field, "sent": sent, "existing": existing
             }  # fmt: skip
-        case TooOld(newest_ns=newest_ns, duration=duration):
-            return {"newest_ns": newest_ns, "duration": duration}
+        case TooOld(newest_ns=newest_ns, duration=duration, bound_ns=bound_ns):
+            return {"newest_ns": newest_ns, "duration": duration, "bound_ns": bound_ns}
         case tuple():
             return [plain(each) for each in value]
         case _:

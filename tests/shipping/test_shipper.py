@@ -350,9 +350,9 @@ class Flaky:
         self._maybe("settle")
         await self._journal.settle(sink, records, rejected)
 
-    async def release(self, sink: str) -> None:
+    async def release(self, sink: str, records: Sequence[Record] | None = None) -> None:
         """As the journal, or fail after it."""
-        await self._journal.release(sink)
+        await self._journal.release(sink, records)
         self._maybe("release")
 
 
