@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent import derive
@@ -118,6 +118,7 @@ def test_what_a_source_does_not_publish_is_not_derived(given_names: str, derived
     assert set(columns) == {*given_names.split(), *derived.split()}
 
 
+@example([("9" * 36 + "." + "9" * 36, "0." + "0" * 35 + "2")])
 @given(st.lists(st.tuples(published, published)))
 @settings(max_examples=80, deadline=None)
 def test_sums_and_halves_are_exact(rows: list[tuple[str, str]]) -> None:

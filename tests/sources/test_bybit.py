@@ -9,7 +9,9 @@ import pytest
 from agent.errors import SourceFailure
 from agent.poll import Poll
 from agent.sources import BybitClient
+from agent.sources.bybit import wire
 from agent.sources.bybit.refusals import RATE_SILENCE_MAX_S
+from agent.sources.fetch import Reply
 from tests.support.clock import FakeClock
 from tests.support.venue import BYBIT_PATH, Venue, recorded, venue
 
@@ -207,3 +209,11 @@ async def test_a_name_is_no_way_into_the_query(bybit: Venue, client: BybitClient
     await client.poll(["A&category=spot#/ü"], 0)
     assert len(bybit.asked) == 1
     assert bybit.asked[0].count("&") == bybit.asked[0].count("?") == 1
+
+
+def test_with_a_code_there_are_no_rows() -> None:
+    """Rows beside a code other than 0 cannot be taken by mistake: reading drops them."""
+    body = recorded("bybit", "code-before-result")
+    answer = wire.read(Reply(200, {}, body, 0, 0))
+    assert (answer.code, answer.message, list(answer.rows)) == (10016, "Internal server error", [])
+    assert b"lastPrice" in body
