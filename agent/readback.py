@@ -14,7 +14,7 @@ from typing import Final
 
 from agent.clock import NS_PER_S, parse_rfc3339_ns, to_rfc3339
 from agent.influx_api import InfluxApi
-from agent.journal.census import Cell, census
+from agent.journal.census import Cell, census, extent
 from agent.queries.recipe import literal_of
 
 WINDOW_S: Final = 300
@@ -77,8 +77,10 @@ async def read_back(
         JournalError: the journal cannot be read.
     """
     window_ns = WINDOW_S * NS_PER_S
-    first_ns = -(-since_ns // window_ns) * window_ns
-    end_ns = max(first_ns, until_ns // window_ns * window_ns)
+    slots = await asyncio.to_thread(extent, journal)
+    oldest_ns, newest_ns = slots if slots is not None else (until_ns, until_ns)
+    first_ns = max(-(-since_ns // window_ns), oldest_ns // window_ns) * window_ns
+    end_ns = max(first_ns, min(until_ns // window_ns, newest_ns // window_ns + 1) * window_ns)
     points = 0
     gaps: list[Gap] = []
     for start_ns in range(first_ns, end_ns, STEP_S * NS_PER_S):
@@ -141,7 +143,7 @@ def flux(bucket: str, since_ns: int, until_ns: int) -> str:
         '  |> keep(columns: ["_time", "_measurement", "source", "ticker"])\n'
         '  |> group(columns: ["_measurement", "source", "ticker"])\n'
         '  |> unique(column: "_time")\n'
-        '  |> duplicate(column: "_time", as: "points")\n'
+        '  |> set(key: "points", value: "")\n'
         f"  |> truncateTimeColumn(unit: {WINDOW_S}s)\n"
         f"{by_window}"
         '  |> count(column: "points")\n'

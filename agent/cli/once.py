@@ -21,7 +21,7 @@ def command(options: argparse.Namespace) -> int:
     """Print what came; 1 when a source failed or something could not be shipped."""
     loaded = load(options.config)
     set_up("error", loaded.config.log.format)
-    polls, pending = asyncio.run(_once(loaded))
+    polls, pending, refusal = asyncio.run(_once(loaded))
     for piece in WRITERS[options.format](_data_lines(polls)):
         emit(piece)
     for poll in polls:
@@ -31,18 +31,20 @@ def command(options: argparse.Namespace) -> int:
             complain(f"perpflux: {notice}")
     if pending:
         complain(f"perpflux: {pending} points wait to be shipped; they are safe in the journal")
-    complete = all(poll.ok for poll in polls) and not pending
+    if refusal:
+        complain(f"perpflux: not stored: {refusal}")
+    complete = all(poll.ok for poll in polls) and not pending and not refusal
     return EXIT_OK if complete else EXIT_FAILED
 
 
-async def _once(loaded: Loaded) -> tuple[list[Poll], int]:
-    """The polls, and how many points could not be shipped where they should be."""
+async def _once(loaded: Loaded) -> tuple[list[Poll], int, str | None]:
+    """The polls, how many points could not be shipped, and why the journal took none."""
     async with App(loaded) as app:
         polls = await app.once()
         pending = 0
-        if loaded.config.influxdb is not None:
+        if loaded.config.influxdb is not None and not app.scheduler.store_error:
             pending = (await app.journal.ledger(MAIN_SINK)).pending
-        return polls, pending
+        return polls, pending, app.scheduler.store_error
 
 
 def _data_lines(polls: Sequence[Poll]) -> list[str]:

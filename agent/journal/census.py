@@ -56,6 +56,22 @@ class Census:
     unsure: set[tuple[str, int]] = field(default_factory=set)
 
 
+def extent(path: Path) -> tuple[int, int] | None:
+    """The first and the last slot of the journal, ns; None = it has no record.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    try:
+        with garbled_is_corrupt(), closing(connect(path, read_only=True)) as connection:
+            first_ns, last_ns = connection.execute(
+                "SELECT (SELECT min(slot_ns) FROM record), (SELECT max(slot_ns) FROM record)"
+            ).fetchone()
+    except sqlite3.Error as error:
+        raise explain(error, "count journal", path) from error
+    return None if first_ns is None else (first_ns, last_ns)
+
+
 def census(path: Path, sink: str, since_ns: int, until_ns: int, window_ns: int) -> Census:
     """Count the points with since_ns <= slot < until_ns, by source, measurement and window.
 

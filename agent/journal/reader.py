@@ -14,7 +14,7 @@ from agent.journal.database import connect, explain, garbled_is_corrupt
 from agent.journal.fragment import decompress
 from agent.journal.records import Record
 
-PAGE_RECORDS: Final = 256
+PAGE_RECORDS: Final = 32
 """Records of one read; between reads the agent may fold its log into the file."""
 _OPERATION: Final = "read journal"
 _FIRST_NS: Final = -(2**63)

@@ -28,7 +28,12 @@ STATUS: dict[str, Any] = {
             "shipping": {"state": "idle", "pending_bytes": 0, "oldest_pending_s": None},
         }
     },
-    "journal": {"takes_writes": True, "last_error": None},
+    "journal": {
+        "takes_writes": True,
+        "last_error": None,
+        "held_points": 3,
+        "lost_points": 0,
+    },
 }
 
 
@@ -97,6 +102,7 @@ async def test_metrics_are_prometheus_text(bench: Bench) -> None:
     assert values["perpflux_source_failures", "variational"] == 2
     assert ("perpflux_source_age_seconds", "variational") not in values
     assert values["perpflux_info", "1.2.3"] == 1
+    assert values["perpflux_journal_held_points",] == 3
 
 
 async def test_the_server_is_read_only(bench: Bench) -> None:

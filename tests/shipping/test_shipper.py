@@ -375,6 +375,48 @@ async def test_a_journal_that_fails_does_not_end_the_loop(
     await check_settled(journal, stored=2, rejected=1)
 
 
+async def test_what_can_be_read_is_shipped_while_nothing_can_be_noted(
+    journal: Journal, fake: FakeInfluxDB, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a full disk the backlog goes out all the same, each batch once; it is settled later."""
+    monkeypatch.setattr(shipper_module, "BATCH_POINTS_MAX", 1)
+    for slot in range(5):
+        await append(journal, f"T{slot}", slot=slot)
+    flaky = Flaky(journal)
+    flaky.failures = {"settle": 1000}
+    shipper = shipper_of(flaky, DirectDoor(fake), clock)
+    with capture_logs() as logs:
+        async with running(shipper):
+            await until(lambda: shipper.status.state == "backing_off")
+            assert len(fake.writes) == 5
+            assert shipper.status.last_error == "settle: disk full (make room)"
+            assert (await journal.ledger(SINK)).pending == 5
+            flaky.failures = {}
+            await until(lambda: shipper.status.state == "idle")
+    assert len(fake.writes) == 5
+    assert [log["event"] for log in logs] == ["shipping_down", "shipping_up"]
+    await check_settled(journal, stored=5)
+
+
+async def test_what_is_not_noted_is_bounded(
+    journal: Journal, fake: FakeInfluxDB, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After so many batches that the journal cannot note, shipping waits for it."""
+    monkeypatch.setattr(shipper_module, "BATCH_POINTS_MAX", 1)
+    monkeypatch.setattr(shipper_module, "UNSETTLED_MAX", 2)
+    for slot in range(5):
+        await append(journal, f"T{slot}", slot=slot)
+    flaky = Flaky(journal)
+    flaky.failures = {"settle": 20}
+    async with running(shipper_of(flaky, DirectDoor(fake), clock)) as task:
+        await until(lambda: flaky.failures["settle"] <= 5)
+        assert len(fake.writes) == 2
+        await until(lambda: len(fake.writes) == 5)
+        assert not task.done()
+        await until(lambda: flaky.failures["settle"] == 0)
+    await check_settled(journal, stored=5)
+
+
 async def test_what_is_settled_is_not_given_back(
     journal: Journal, fake: FakeInfluxDB, clock: FakeClock
 ) -> None:
