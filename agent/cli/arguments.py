@@ -136,7 +136,7 @@ def _bootstrap(to: Parser) -> None:
     _add_path(to, "--agent-token-file", "the agent's new token (default: influxdb.token_file)")
     _add_path(to, "--grafana-token-file", "Grafana's new token (default: grafana_token beside it)")
     to.add_argument(
-        "--grafana-token-mode", default="600", metavar="MODE", help="of that file (default: 600)"
+        "--token-mode", default="600", metavar="MODE", help="of these two files (default: 600)"
     )
     to.add_argument("--print-tokens", action="store_true", help="also print the two new tokens")
     to.add_argument(

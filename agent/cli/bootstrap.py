@@ -100,6 +100,7 @@ def _wanted(options: argparse.Namespace, influxdb: InfluxConfig, folder: Path) -
     bucket, rollup = influxdb.bucket, f"{influxdb.bucket}_1m"
     agent_file = options.agent_token_file or influxdb.token_file or folder / _AGENT_TOKEN
     grafana_file = options.grafana_token_file or agent_file.with_name(_GRAFANA_TOKEN)
+    mode = _mode(options.token_mode)
     if agent_file == grafana_file:
         raise UsageError("bootstrap", f"{agent_file} cannot hold two tokens", "name two files")
     return Wanted(
@@ -109,10 +110,8 @@ def _wanted(options: argparse.Namespace, influxdb: InfluxConfig, folder: Path) -
         retention_s=_retention_s("--retention", options.retention),
         rollup_retention_s=_retention_s("--rollup-retention", options.rollup_retention),
         tokens=(
-            TokenFile("agent", "write", (bucket,), agent_file),
-            TokenFile(
-                "grafana", "read", (bucket, rollup), grafana_file, _mode(options.grafana_token_mode)
-            ),
+            TokenFile("agent", "write", (bucket,), agent_file, mode),
+            TokenFile("grafana", "read", (bucket, rollup), grafana_file, mode),
         ),
     )
 
@@ -157,5 +156,5 @@ def _mode(text: str) -> int:
     except ValueError:
         mode = -1
     if not 0 <= mode <= MODE_MAX:
-        raise UsageError("bootstrap", f"--grafana-token-mode cannot be {text!r}", "such as 640")
+        raise UsageError("bootstrap", f"--token-mode cannot be {text!r}", "such as 640")
     return mode

@@ -24,24 +24,24 @@ every = 5m        // length of a candle
 tickers = regexp.compile(v: "^(" + ticker + ")$")
 sources = regexp.compile(v: "^(" + source + ")$")
 
-mids =
+// A source of its own for each: what is read once for all of them is not aggregated in the storage.
+windows = (fn, name) =>
   from(bucket: bucket)
     |> range(start: start, stop: stop)
     |> filter(fn: (r) => r._measurement == "snapshot" and r._field == "mid")
     |> filter(fn: (r) => r.ticker =~ tickers and r.source =~ sources)
-
-named = (tables=<-, name) => tables |> set(key: "_field", value: name) |> group()
+    |> aggregateWindow(every: every, fn: fn, createEmpty: false)
+    |> toFloat()
+    |> set(key: "_field", value: name)
+    |> group()
 
 union(
   tables: [
-    mids |> aggregateWindow(every: every, fn: first, createEmpty: false) |> named(name: "open"),
-    mids |> aggregateWindow(every: every, fn: max, createEmpty: false) |> named(name: "high"),
-    mids |> aggregateWindow(every: every, fn: min, createEmpty: false) |> named(name: "low"),
-    mids |> aggregateWindow(every: every, fn: last, createEmpty: false) |> named(name: "close"),
-    mids
-      |> aggregateWindow(every: every, fn: count, createEmpty: false)
-      |> toFloat()
-      |> named(name: "points"),
+    windows(fn: first, name: "open"),
+    windows(fn: max, name: "high"),
+    windows(fn: min, name: "low"),
+    windows(fn: last, name: "close"),
+    windows(fn: count, name: "points"),
   ],
 )
   |> pivot(rowKey: ["_time", "ticker", "source"], columnKey: ["_field"], valueColumn: "_value")

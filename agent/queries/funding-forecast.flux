@@ -27,24 +27,29 @@ points = (measurement, field) =>
     |> filter(fn: (r) => r._measurement == measurement and r._field == field)
     |> filter(fn: (r) => r.ticker =~ tickers and r.source =~ sources)
 
-join(
-  tables: {
-    settled: points(measurement: "funding", field: "apr") |> group(),
+named = (tables=<-, name) =>
+  tables |> set(key: "_field", value: name) |> group(columns: ["ticker", "source"])
+
+union(
+  tables: [
+    points(measurement: "funding", field: "apr") |> named(name: "settled_apr"),
     // A window is named by its end, which it does not contain.
-    predicted: points(measurement: "snapshot", field: "funding_apr")
+    points(measurement: "snapshot", field: "funding_apr")
       |> aggregateWindow(every: 1m, fn: last, createEmpty: false)
-      |> group(),
-  },
-  on: ["_time", "ticker", "source"],
+      |> named(name: "predicted_apr"),
+  ],
 )
+  |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
+  |> filter(fn: (r) => exists r.settled_apr and exists r.predicted_apr)
+  |> group()
   |> map(
     fn: (r) => ({
       settled_at: r._time,
       ticker: r.ticker,
       source: r.source,
-      predicted_apr: r._value_predicted,
-      settled_apr: r._value_settled,
-      error_apr: r._value_settled - r._value_predicted,
+      predicted_apr: r.predicted_apr,
+      settled_apr: r.settled_apr,
+      error_apr: r.settled_apr - r.predicted_apr,
     }),
   )
   |> sort(columns: ["ticker", "source", "settled_at"])

@@ -19,14 +19,15 @@ source = ".+"     // sources, a regular expression
 tickers = regexp.compile(v: "^(" + ticker + ")$")
 sources = regexp.compile(v: "^(" + source + ")$")
 
-oi =
+// Called twice, not read once for both: first and last are then the storage's work.
+oi = () =>
   from(bucket: bucket)
     |> range(start: start, stop: stop)
     |> filter(fn: (r) => r._measurement == "snapshot" and r._field == "oi_usd")
     |> filter(fn: (r) => r.ticker =~ tickers and r.source =~ sources)
 
 join(
-  tables: {first: oi |> first() |> group(), last: oi |> last() |> group()},
+  tables: {first: oi() |> first() |> group(), last: oi() |> last() |> group()},
   on: ["ticker", "source"],
 )
   |> map(

@@ -8,6 +8,7 @@
 //   source   venue
 //   gap_bps  positive: dearer than the reference, bps
 
+import "experimental"
 import "regexp"
 
 bucket = "perps"     // raw points
@@ -19,27 +20,24 @@ reference = "bybit"  // the source that the others are measured against
 
 tickers = regexp.compile(v: "^(" + ticker + ")$")
 
-mids =
-  from(bucket: bucket)
-    |> range(start: start, stop: stop)
-    |> filter(fn: (r) => r._measurement == "snapshot" and r._field == "mid")
-    |> filter(fn: (r) => r.ticker =~ tickers)
-    |> aggregateWindow(every: every, fn: last, createEmpty: false)
-    |> group()
-
-join(
-  tables: {
-    of: mids |> filter(fn: (r) => r.source != reference),
-    to: mids |> filter(fn: (r) => r.source == reference),
-  },
-  on: ["_time", "ticker"],
-)
+from(bucket: bucket)
+  |> range(start: start, stop: stop)
+  |> filter(fn: (r) => r._measurement == "snapshot" and r._field == "mid")
+  |> filter(fn: (r) => r.ticker =~ tickers)
+  |> aggregateWindow(every: every, fn: last, createEmpty: false)
+  |> group(columns: ["ticker"])
+  |> pivot(rowKey: ["_time"], columnKey: ["source"], valueColumn: "_value")
+  // A column a source: the reference stays one, the others become rows again.
+  |> rename(fn: (column) => if column == reference then "reference_mid" else column)
+  |> filter(fn: (r) => exists r.reference_mid)
+  |> experimental.unpivot(otherColumns: ["_time", "ticker", "reference_mid"])
+  |> group()
   |> map(
     fn: (r) => ({
       time: r._time,
       ticker: r.ticker,
-      source: r.source_of,
-      gap_bps: (r._value_of - r._value_to) / r._value_to * 10000.0,
+      source: r._field,
+      gap_bps: (r._value - r.reference_mid) / r.reference_mid * 10000.0,
     }),
   )
   |> sort(columns: ["ticker", "source", "time"])

@@ -11,6 +11,7 @@
 //   reference_mid  of the reference
 //   gap_bps        positive: dearer than the reference, bps
 
+import "experimental"
 import "regexp"
 
 bucket = "perps"     // raw points
@@ -21,32 +22,28 @@ reference = "bybit"  // the source that the others are measured against
 
 tickers = regexp.compile(v: "^(" + ticker + ")$")
 
-mids =
-  from(bucket: bucket)
-    |> range(start: start, stop: stop)
-    |> filter(fn: (r) => r._measurement == "snapshot" and r._field == "mid")
-    |> filter(fn: (r) => r.ticker =~ tickers)
-    |> group()
-
-join(
-  tables: {
-    of: mids |> filter(fn: (r) => r.source != reference),
-    to: mids |> filter(fn: (r) => r.source == reference),
-  },
-  on: ["_time", "ticker"],
-)
-  |> group(columns: ["ticker", "source_of"])
+from(bucket: bucket)
+  |> range(start: start, stop: stop)
+  |> filter(fn: (r) => r._measurement == "snapshot" and r._field == "mid")
+  |> filter(fn: (r) => r.ticker =~ tickers)
+  |> group(columns: ["ticker"])
+  |> pivot(rowKey: ["_time"], columnKey: ["source"], valueColumn: "_value")
+  // A column a source: the reference stays one, the others become rows again.
+  |> rename(fn: (column) => if column == reference then "reference_mid" else column)
+  |> filter(fn: (r) => exists r.reference_mid)
+  |> experimental.unpivot(otherColumns: ["_time", "ticker", "reference_mid"])
+  |> group(columns: ["ticker", "_field"])
   |> sort(columns: ["_time"])
   |> tail(n: 1)
   |> group()
   |> map(
     fn: (r) => ({
       ticker: r.ticker,
-      source: r.source_of,
+      source: r._field,
       time: r._time,
-      mid: r._value_of,
-      reference_mid: r._value_to,
-      gap_bps: (r._value_of - r._value_to) / r._value_to * 10000.0,
+      mid: r._value,
+      reference_mid: r.reference_mid,
+      gap_bps: (r._value - r.reference_mid) / r.reference_mid * 10000.0,
     }),
   )
   |> sort(columns: ["ticker", "source"])

@@ -31,7 +31,7 @@ chosen = (tables=<-, field) =>
     |> filter(fn: (r) => r._measurement == "snapshot" and r._field == field)
     |> filter(fn: (r) => r.ticker =~ tickers and r.source =~ sources)
 
-minutes = from(bucket: rollup) |> range(start: start, stop: stop) |> chosen(field: spread)
+minutes = () => from(bucket: rollup) |> range(start: start, stop: stop) |> chosen(field: spread)
 
 named = (tables=<-, name) => tables |> set(key: "_field", value: name) |> group()
 
@@ -42,10 +42,10 @@ union(
       |> chosen(field: spread)
       |> last()
       |> named(name: "now_bps"),
-    minutes |> mean() |> named(name: "mean_bps"),
-    minutes |> quantile(q: 0.05, method: "exact_mean") |> named(name: "p05_bps"),
-    minutes |> quantile(q: 0.5, method: "exact_mean") |> named(name: "p50_bps"),
-    minutes |> quantile(q: 0.95, method: "exact_mean") |> named(name: "p95_bps"),
+    minutes() |> mean() |> named(name: "mean_bps"),
+    minutes() |> quantile(q: 0.05, method: "exact_mean") |> named(name: "p05_bps"),
+    minutes() |> quantile(q: 0.5, method: "exact_mean") |> named(name: "p50_bps"),
+    minutes() |> quantile(q: 0.95, method: "exact_mean") |> named(name: "p95_bps"),
     // The rollup keeps the widest moment of the 1k spread only.
     from(bucket: rollup)
       |> range(start: start, stop: stop)
