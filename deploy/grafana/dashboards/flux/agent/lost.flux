@@ -1,0 +1,14 @@
+span = int(v: v.timeRangeStop) - int(v: v.timeRangeStart)
+store = if span > int(v: 3d) then "${rollup}" else v.defaultBucket
+
+// What was added within the range: the counts are cumulative.
+from(bucket: store)
+  |> range(start: v.timeRangeStart, stop: v.timeRangeStop)
+  |> filter(fn: (r) => r._measurement == "agent")
+  |> filter(fn: (r) => r._field == "rejected" or r._field == "evicted")
+  |> filter(fn: (r) => r.host =~ /^${host:regex}$/)
+  |> aggregateWindow(every: v.windowPeriod, fn: last, createEmpty: false)
+  |> difference(nonNegative: true)
+  |> group(columns: ["host"])
+  |> sum()
+  |> map(fn: (r) => ({host: r.host, _time: v.timeRangeStop, _value: r._value}))

@@ -1,0 +1,14 @@
+import "date"
+
+from(bucket: v.defaultBucket)
+  |> range(start: date.sub(d: 1d, from: v.timeRangeStop), stop: v.timeRangeStop)
+  |> filter(fn: (r) => r._measurement == "agent" and r._field == "uptime_s")
+  |> last()
+  |> map(
+    fn: (r) => ({
+      host: r.host,
+      _time: v.timeRangeStop,
+      _value: float(v: int(v: v.timeRangeStop) - int(v: r._time)) / 1000000000.0,
+    }),
+  )
+  |> group(columns: ["host"])

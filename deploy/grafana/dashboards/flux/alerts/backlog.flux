@@ -1,0 +1,6 @@
+from(bucket: v.defaultBucket)
+  |> range(start: v.timeRangeStart, stop: v.timeRangeStop)
+  |> filter(fn: (r) => r._measurement == "agent" and r._field == "oldest_pending_s")
+  |> last()
+  |> group(columns: ["host"])
+  |> keep(columns: ["host", "_time", "_value"])

@@ -1,0 +1,7 @@
+from(bucket: v.defaultBucket)
+  |> range(start: v.timeRangeStart, stop: v.timeRangeStop)
+  |> filter(fn: (r) => r._measurement == "poll" and r._field == "ok")
+  |> mean()
+  |> group(columns: ["source"])
+  |> min()
+  |> map(fn: (r) => ({source: r.source, _time: v.timeRangeStop, _value: r._value}))

@@ -1,0 +1,8 @@
+span = int(v: v.timeRangeStop) - int(v: v.timeRangeStart)
+store = if span > int(v: 3d) then "${rollup}" else v.defaultBucket
+
+from(bucket: store)
+  |> range(start: v.timeRangeStart, stop: v.timeRangeStop)
+  |> filter(fn: (r) => r._measurement == "snapshot" and r._field == "quote_age_ms")
+  |> filter(fn: (r) => r.ticker =~ /^${asset:regex}$/)
+  |> aggregateWindow(every: v.windowPeriod, fn: max, createEmpty: true)

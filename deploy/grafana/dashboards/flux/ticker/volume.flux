@@ -1,0 +1,9 @@
+// A rolling sum over 24 hours: the last of each window, never a sum over time.
+span = int(v: v.timeRangeStop) - int(v: v.timeRangeStart)
+store = if span > int(v: 3d) then "${rollup}" else v.defaultBucket
+
+from(bucket: store)
+  |> range(start: v.timeRangeStart, stop: v.timeRangeStop)
+  |> filter(fn: (r) => r._measurement == "snapshot" and r._field == "volume_24h_usd")
+  |> filter(fn: (r) => r.ticker =~ /^${asset:regex}$/)
+  |> aggregateWindow(every: v.windowPeriod, fn: last, createEmpty: true)

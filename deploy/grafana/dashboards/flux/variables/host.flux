@@ -1,0 +1,7 @@
+from(bucket: v.defaultBucket)
+  |> range(start: v.timeRangeStart, stop: v.timeRangeStop)
+  |> filter(fn: (r) => r._measurement == "agent" and r._field == "uptime_s")
+  |> last()
+  |> group()
+  |> keep(columns: ["host"])
+  |> sort(columns: ["host"])

@@ -1,0 +1,1 @@
+../../agent/queries/tasks/rollup_1m.flux
