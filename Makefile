@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Where the config is: the environment of perpflux itself (PERPFLUX_CONFIG) or ARGS="--config FILE".
 ARGS ?=
 
-.PHONY: help run demo test test-unit influxd check format lock clean
+.PHONY: help run demo test test-unit faults influxd bench check dashboards deb format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ demo: .venv/run ## the same against built-in simulated venues, no network needed
 test: .venv/dev influxd ## the whole test suite
 	@$(BIN)/pytest $(ARGS)
 
+faults: .venv/dev influxd ## fault runs, the long ones: about an hour (ARGS="--seed N --only TEXT --short")
+	@$(BIN)/python -m tests.faults $(ARGS)
+
 # The first build takes minutes; without the tools for it the tests that need it say so.
 influxd:
 	@tests/influxd/build >/dev/null || [ $$? -eq 69 ]
@@ -26,11 +29,20 @@ influxd:
 test-unit: .venv/dev ## only the fast tests (under 30 s)
 	@$(BIN)/pytest -m "not slow and not influxdb" $(ARGS)
 
+bench: .venv/bench influxd ## measure everything side by side, write docs/performance.md
+	@$(BIN)/python -m bench $(ARGS)
+
 check: .venv/dev ## lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+dashboards: .venv/run ## build grafana-dashboards/ and the alert rules anew
+	@$(BIN)/python -m deploy.grafana.dashboards
+
+deb: .venv/run ## build dist/perpflux_VERSION_ARCHITECTURE.deb (ARGS="--architecture arm64")
+	@$(BIN)/python deploy/deb/build.py $(ARGS)
 
 format: .venv/dev ## let ruff arrange the code
 	$(BIN)/ruff check --fix .
@@ -54,6 +66,11 @@ format: .venv/dev ## let ruff arrange the code
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
+.venv/bench: requirements/bench.txt .venv/run
+	@echo "installing what the benchmark compares with into .venv ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --custom-compile-command "make lock" pyproject.toml -o requirements/run.txt
@@ -62,6 +79,9 @@ lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --custom-compile-command "make lock" -c requirements/run.txt pyproject.toml --group dev \
 	  -o requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --custom-compile-command "make lock" -c requirements/dev.txt --group bench \
+	  -o requirements/bench.txt
 
 clean: ## remove what the other targets made
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
