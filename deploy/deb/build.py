@@ -43,6 +43,8 @@ LEFTOVERS: Final = ("bin", "*.dist-info/RECORD", "*.dist-info/REQUESTED", "*.dis
 """What pip adds for its own use; dpkg knows the files."""
 HOME: Final = "opt/perpflux"
 JOURNAL_LINE: Final = 'path = ""\n'
+STORE_LINE: Final = '# token_file = ""\n'
+"""The first is that of [influxdb]."""
 CONFFILES: Final = ("/etc/perpflux/perpflux.toml", "/etc/default/perpflux")
 SCRIPTS: Final = ("postinst", "prerm", "postrm")
 
@@ -141,8 +143,9 @@ def _install_files(tree: Path, version: str, epoch_s: int) -> None:
 
     sample = (ROOT / "deploy/perpflux.toml").read_text(encoding="utf-8")
     assert sample.count(JOURNAL_LINE) == 1, "one journal.path in the sample"
-    # So that `perpflux export` and its like find the service's journal.
+    # So that `perpflux export` and its like find the service's journal, and its token.
     own = sample.replace(JOURNAL_LINE, 'path = "/var/lib/perpflux/perpflux.db"\n')
+    own = own.replace(STORE_LINE, '# token_file = "/etc/perpflux/influx_token"\n', 1)
     _write(tree / "etc/perpflux/perpflux.toml", own)
     _write(tree / "etc/default/perpflux", (HERE / "default").read_text(encoding="utf-8"))
 

@@ -1,4 +1,4 @@
-"""The alert rules' queries against a real InfluxDB: an instance each, the truth, and for how long."""
+"""The alert rules' queries against a real InfluxDB: one number an instance, and for how long."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tests.conftest import skip_loudly
 from tests.service.machine import REPOSITORY, Machine, NoMachineError, provide_tools
 
 BUILD = (sys.executable, "deploy/deb/build.py", "--compression", "none")
-BUILD_S = 110
+BUILD_S = 250
 DEB = "/srv/perpflux.deb"
 
 Boot = Callable[..., AbstractContextManager[Machine]]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.machine import Machine, wait_until
-from tests.service.test_package import CONFIG, UNIT, configuration, exported
+from tests.service.test_package import CONFIG, TOKEN, UNIT, configuration, exported
 
 ROOT = Path(__file__).parent.parent.parent
 GUIDE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
@@ -33,8 +33,9 @@ def test_the_commands_of_the_guide_run(fresh: Machine, deb: Path) -> None:
     with fresh.stand() as stand:
         for note, commands in BLOCK.findall(GUIDE):
             if note == EDITOR:
-                text = configuration(stand, more='[http]\nlisten = "127.0.0.1:9477"\n')
-                fresh.write(CONFIG, text)
+                store = f'token_file = "{TOKEN}"'
+                listen = '[http]\nlisten = "127.0.0.1:9477"\n'
+                fresh.write(CONFIG, configuration(stand, store=store, more=listen))
             if note:
                 assert note.startswith(BY_HAND), note
                 continue

@@ -17,7 +17,7 @@ import pytest
 from tests.service.conftest import DEB, build
 from tests.service.machine import Machine, Stand, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 UNIT = "perpflux"
 CONFIG = "/etc/perpflux/perpflux.toml"

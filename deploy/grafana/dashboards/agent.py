@@ -35,7 +35,7 @@ def agent() -> Json:
             variables.hosts(),
             variables.sources(),
         ],
-        sections=[_verdicts(), _poll(), _store(), _process()],
+        sections=[_verdicts(), _poll(), _journal(), _write(), _process()],
         annotations=[annotation("annotations/host_events", "Events", shown=True)],
     )
 
@@ -146,13 +146,13 @@ def _poll() -> Section:
     )
 
 
-def _store() -> Section:
+def _journal() -> Section:
     collected = panels.named("collected", f"{HOST} collected")
     stored = panels.named("stored", f"{HOST} stored")
     return Section(
-        "Journal and write",
+        "Journal",
         9,
-        2,
+        3,
         [
             panels.chart(
                 "Points a second",
@@ -182,6 +182,16 @@ def _store() -> Section:
                 name=HOST,
                 look=Lines(low=0),
             ),
+        ],
+    )
+
+
+def _write() -> Section:
+    return Section(
+        "Write",
+        9,
+        3,
+        [
             panels.chart(
                 "Age of what waits",
                 "Age of the oldest point that waits, the largest of each window.",
