@@ -78,9 +78,10 @@ def _shipping(config: Config, sink: str, status: dict[str, Any] | None) -> tuple
         if off:
             return "off", "it is not configured"
         return "unknown", f"no agent of this journal answers at {config.http.listen or 'off'}"
-    report = status if sink == MAIN_SINK else status["sinks"][sink]
-    shipping = report["shipping"]
-    return shipping["state"], shipping["last_error"]
+    report = status if sink == MAIN_SINK else status["sinks"].get(sink)
+    if report is None:
+        return "unknown", "the running agent does not know it"
+    return report["shipping"]["state"], report["shipping"]["last_error"]
 
 
 def running_status(config: Config) -> dict[str, Any] | None:

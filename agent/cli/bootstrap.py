@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -85,10 +86,9 @@ def _say_rest(options: argparse.Namespace, url: str, wanted: Wanted) -> None:
     agent, grafana = wanted.tokens
     say("the agent's configuration:")
     say("  [influxdb]")
-    say(f'  url = "{url}"')
-    say(f'  org = "{wanted.org}"')
-    say(f'  bucket = "{wanted.bucket}"')
-    say(f'  token_file = "{agent.path}"')
+    keys = {"url": url, "org": wanted.org, "bucket": wanted.bucket}
+    for key, value in {**keys, "token_file": str(agent.path.absolute())}.items():
+        say(f"  {key} = {json.dumps(value)}")  # TOML quotes text as JSON does
     say(f"Grafana's data source reads its token from {grafana.path}")
     if options.print_tokens:
         for token in wanted.tokens:

@@ -22,7 +22,7 @@ from agent.clock import SYSTEM_CLOCK, to_rfc3339
 from agent.config import Loaded, load
 from agent.delivery import Door
 from agent.errors import EXIT_FAILED, EXIT_OK, UsageError
-from agent.formats import aligned
+from agent.formats import aligned, printable
 from agent.journal import Desk, Record, Rejected, RejectedRow
 from agent.journal.fragment import compress, crc32
 from agent.resend import Numbered, Resender, in_batches
@@ -73,8 +73,9 @@ def _show(desk: Desk, options: argparse.Namespace, _: Loaded) -> int:
         raise UsageError("rejected show", "no ID is given", "perpflux rejected list shows them")
     rows = _chosen(desk, options)
     for row in rows:
-        for key, value in _document(row).items():
-            say(f"{key:8}{value if value != '' else _WHOLE}")
+        document = {**_document(row), "line": row.rejected.line or _WHOLE}
+        for text in aligned([(key, str(value)) for key, value in document.items()]):
+            emit(text)
         say()
     return EXIT_OK if len(rows) == len(set(options.ids)) else EXIT_FAILED
 
@@ -92,7 +93,7 @@ def _replay(desk: Desk, options: argparse.Namespace, loaded: Loaded) -> int:
     stored, reasons = asyncio.run(replay())
     say(f"{stored} points are stored now")
     for reason in reasons[:REASONS_SHOWN_MAX]:
-        complain(f"perpflux: {reason}")
+        complain(f"perpflux: {printable(reason)}")
     if reasons:
         complain(f"perpflux: {len(reasons)} lines stay rejected")
     return EXIT_FAILED if reasons else EXIT_OK

@@ -14,6 +14,7 @@ from agent.cli.output import complain, say
 from agent.cli.stores import door_to, instant
 from agent.config import load
 from agent.errors import EXIT_FAILED, EXIT_OK, InfluxDBError, UsageError
+from agent.formats import printable
 from agent.influx import InfluxDoor
 from agent.journal import History, Rejected
 from agent.resend import Resender, in_batches
@@ -40,7 +41,7 @@ def command(options: argparse.Namespace) -> int:
             raise stopped.error from None
         say(f"{points} points were sent again to {options.sink}")
         for row in refused[:SHOWN_MAX]:
-            complain(f"perpflux: refused: {row.reason}: {row.line or f'record {row.seq}'}")
+            complain(printable(f"perpflux: refused: {row.reason}: {row.line or row.seq}"))
         if refused:
             complain(f"perpflux: {len(refused)} were refused; the ledger stays as it is")
         if history.damaged:

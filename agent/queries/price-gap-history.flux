@@ -8,15 +8,15 @@
 //   source   venue
 //   gap_bps  positive: dearer than the reference, bps
 
-import "experimental"
 import "regexp"
 
-bucket = "perps"     // raw points
-start = -1h          // beginning
-stop = now()         // end
-ticker = "BTC"       // tickers, a regular expression such as BTC|ETH
-every = 1m           // length of a window
-reference = "bybit"  // the source that the others are measured against
+bucket = "perps"        // raw points
+start = -1h             // beginning
+stop = now()            // end
+ticker = "BTC"          // tickers, a regular expression such as BTC|ETH
+every = 1m              // length of a window
+source = "variational"  // the source that is measured
+reference = "bybit"     // the source it is measured against
 
 tickers = regexp.compile(v: "^(" + ticker + ")$")
 
@@ -27,17 +27,22 @@ from(bucket: bucket)
   |> aggregateWindow(every: every, fn: last, createEmpty: false)
   |> group(columns: ["ticker"])
   |> pivot(rowKey: ["_time"], columnKey: ["source"], valueColumn: "_value")
-  // A column a source: the reference stays one, the others become rows again.
-  |> rename(fn: (column) => if column == reference then "reference_mid" else column)
-  |> filter(fn: (r) => exists r.reference_mid)
-  |> experimental.unpivot(otherColumns: ["_time", "ticker", "reference_mid"])
+  |> rename(
+    fn: (column) => if column == source then
+        "mid"
+      else if column == reference then
+        "reference_mid"
+      else
+        column,
+  )
+  |> filter(fn: (r) => exists r.mid and exists r.reference_mid)
   |> group()
   |> map(
     fn: (r) => ({
       time: r._time,
       ticker: r.ticker,
-      source: r._field,
-      gap_bps: (r._value - r.reference_mid) / r.reference_mid * 10000.0,
+      source: source,
+      gap_bps: (r.mid - r.reference_mid) / r.reference_mid * 10000.0,
     }),
   )
   |> sort(columns: ["ticker", "source", "time"])

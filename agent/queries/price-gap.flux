@@ -11,14 +11,14 @@
 //   reference_mid  of the reference
 //   gap_bps        positive: dearer than the reference, bps
 
-import "experimental"
 import "regexp"
 
-bucket = "perps"     // raw points
-start = -10m         // a pair without a common slot since then is left out
-stop = now()         // the moment that is asked about
-ticker = ".+"        // tickers, a regular expression such as BTC|ETH
-reference = "bybit"  // the source that the others are measured against
+bucket = "perps"        // raw points
+start = -10m            // a pair without a common slot since then is left out
+stop = now()            // the moment that is asked about
+ticker = ".+"           // tickers, a regular expression such as BTC|ETH
+source = "variational"  // the source that is measured
+reference = "bybit"     // the source it is measured against
 
 tickers = regexp.compile(v: "^(" + ticker + ")$")
 
@@ -28,22 +28,26 @@ from(bucket: bucket)
   |> filter(fn: (r) => r.ticker =~ tickers)
   |> group(columns: ["ticker"])
   |> pivot(rowKey: ["_time"], columnKey: ["source"], valueColumn: "_value")
-  // A column a source: the reference stays one, the others become rows again.
-  |> rename(fn: (column) => if column == reference then "reference_mid" else column)
-  |> filter(fn: (r) => exists r.reference_mid)
-  |> experimental.unpivot(otherColumns: ["_time", "ticker", "reference_mid"])
-  |> group(columns: ["ticker", "_field"])
+  |> rename(
+    fn: (column) => if column == source then
+        "mid"
+      else if column == reference then
+        "reference_mid"
+      else
+        column,
+  )
+  |> filter(fn: (r) => exists r.mid and exists r.reference_mid)
   |> sort(columns: ["_time"])
   |> tail(n: 1)
   |> group()
   |> map(
     fn: (r) => ({
       ticker: r.ticker,
-      source: r._field,
+      source: source,
       time: r._time,
-      mid: r._value,
+      mid: r.mid,
       reference_mid: r.reference_mid,
-      gap_bps: (r._value - r.reference_mid) / r.reference_mid * 10000.0,
+      gap_bps: (r.mid - r.reference_mid) / r.reference_mid * 10000.0,
     }),
   )
   |> sort(columns: ["ticker", "source"])

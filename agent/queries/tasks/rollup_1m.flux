@@ -20,26 +20,27 @@ points = (measurement) =>
     |> range(start: start, stop: stop)
     |> filter(fn: (r) => r._measurement == measurement)
 
-snapshots = points(measurement: "snapshot")
+// Functions: a stream that is read once for several aggregates is not aggregated in the storage.
+snapshots = () => points(measurement: "snapshot")
 averaged = /^(mid|(mark|index|last)_price|(best_)?(bid|ask)(_1k|_100k|_1m)?|.*_bps)$/
 ages = /^(lag|quote_age)_ms$/
 
-snapshots
+snapshots()
   |> filter(fn: (r) => r._field =~ averaged)
   |> aggregateWindow(every: 1m, fn: mean, createEmpty: false)
   |> to(bucket: rollup)
 
-snapshots
+snapshots()
   |> filter(fn: (r) => r._field =~ ages)
   |> aggregateWindow(every: 1m, fn: max, createEmpty: false)
   |> to(bucket: rollup)
 
-snapshots
+snapshots()
   |> filter(fn: (r) => r._field !~ averaged and r._field !~ ages)
   |> aggregateWindow(every: 1m, fn: last, createEmpty: false)
   |> to(bucket: rollup)
 
-snapshots
+snapshots()
   |> filter(fn: (r) => r._field == "spread_bps")
   |> aggregateWindow(every: 1m, fn: max, createEmpty: false)
   |> set(key: "_field", value: "spread_bps_max")
@@ -56,32 +57,32 @@ from(bucket: bucket)
 
 points(measurement: "event") |> to(bucket: rollup)
 
-polls = points(measurement: "poll")
+polls = () => points(measurement: "poll")
 
-polls
+polls()
   |> filter(fn: (r) => r._field == "ok" or r._field == "rows" or r._field == "bytes")
   |> aggregateWindow(every: 1m, fn: mean, createEmpty: false)
   |> to(bucket: rollup)
 
-polls
+polls()
   |> filter(fn: (r) => r._field == "bad_rows" or r._field == "missed_slots")
   |> aggregateWindow(every: 1m, fn: sum, createEmpty: false)
   |> to(bucket: rollup)
 
-polls
+polls()
   |> filter(fn: (r) => r._field == "latency_ms")
   |> aggregateWindow(every: 1m, fn: max, createEmpty: false)
   |> to(bucket: rollup)
 
-agents = points(measurement: "agent")
+agents = () => points(measurement: "agent")
 worst = /^(pending|pending_bytes|oldest_pending_s|write_ms)$/
 
-agents
+agents()
   |> filter(fn: (r) => r._field =~ worst)
   |> aggregateWindow(every: 1m, fn: max, createEmpty: false)
   |> to(bucket: rollup)
 
-agents
+agents()
   |> filter(fn: (r) => r._field !~ worst)
   |> aggregateWindow(every: 1m, fn: last, createEmpty: false)
   |> to(bucket: rollup)
