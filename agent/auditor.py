@@ -26,6 +26,8 @@ TICK_S: Final = 15
 HOUR_S: Final = 3600
 SETTLE_S: Final = 300
 """An hour is read back when it has been over for so long."""
+HOURS_MAX: Final = 24
+"""After a longer outage the hours before are not looked at."""
 GAPS_SHOWN_MAX: Final = 20
 
 
@@ -121,10 +123,12 @@ class Auditor:
             await self._check_types(target)
         now_ns = self._clock.now_ns()
         hour_ns = slot_at(now_ns, HOUR_S)
-        if hour_ns > self._hour_ns and now_ns >= hour_ns + SETTLE_S * NS_PER_S:
+        over = hour_ns > self._hour_ns and now_ns >= hour_ns + SETTLE_S * NS_PER_S
+        if over and not target.shipping.attempts:
+            since_ns = max(self._hour_ns, hour_ns - HOURS_MAX * HOUR_S * NS_PER_S)
             self._hour_ns = hour_ns
             await self._check_types(target)
-            await self._read_back(target, hour_ns - HOUR_S * NS_PER_S, hour_ns)
+            await self._read_back(target, since_ns, hour_ns)
         self._hour_ns = min(self._hour_ns, hour_ns)  # the clock may have been ahead
 
     def _due(self, target: Target) -> tuple[StoreSink, int]:

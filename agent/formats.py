@@ -105,9 +105,14 @@ def as_table(lines: Iterable[str]) -> Iterator[str]:
         yield "  ".join(cells) + "\n"
 
 
+def printable(text: str) -> str:
+    """As it is, but for what a terminal would obey instead of show."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Rows of text in columns, what a terminal cannot show replaced; the last column is ragged."""
-    shown = [["".join(c if c.isprintable() else "?" for c in cell) for cell in row] for row in rows]
+    shown = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     for row in shown:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
