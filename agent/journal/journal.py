@@ -179,7 +179,8 @@ class Journal:
         """Remove the oldest records while the journal is too large or they are too old.
 
         Unshipped points go too, and count as evicted. The newest record, leased ones and what
-        follows those stay.
+        follows those stay. For ten minutes after the start, or a step of the wall clock, none is
+        too old.
         """
         total = Evicted(0, 0)
         for _ in range(EVICTIONS_MAX):

@@ -29,6 +29,7 @@ from agent.journal.records import (
     RejectedRow,
 )
 from agent.journal.spans import OPEN_END, Span, holds, runs, within, without
+from agent.journal.steady import SteadyClock
 from agent.journal.tables import (
     count,
     head,
@@ -67,6 +68,7 @@ class Store(OpenFile):
         self._head_seq = 0
         self._appends = 0
         self._tidied_ns = clock.monotonic_ns()
+        self._steady = SteadyClock(clock)
         super().__init__(path, clock=clock, patient=patient)
 
     def _on_open(self, *, fresh: bool) -> None:
@@ -89,6 +91,7 @@ class Store(OpenFile):
         if not entries:
             return
         now_ns = self._clock.now_ns()
+        self._steady.look()
         with self._session("append to journal", write=True) as connection:
             head_seq, points_total, bytes_total = head(connection)
             first_seq = max(head_seq, self._head_seq) + 1
@@ -212,11 +215,12 @@ class Store(OpenFile):
         """Remove a bounded number of the oldest records as the bounds demand; (0, 0) = none."""
         self._appends = 0
         self._tidied_ns = self._clock.monotonic_ns()
+        expired_ns = self._clock.now_ns() - self._age_max_ns if self._steady.look() else 0
         with self._session("enforce journal bounds", write=True) as connection:
             last = retention.last_to_go(
                 connection,
                 over_bytes=retention.bytes_over(connection, self._bytes_max),
-                taken_before_ns=self._clock.now_ns() - self._age_max_ns,
+                taken_before_ns=expired_ns,
                 keep_from=min([head(connection)[0], *self._leased_from()]),
             )
             if last is None:

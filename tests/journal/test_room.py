@@ -108,10 +108,10 @@ def test_free_pages_are_used_first(store: Store, disk: Disk) -> None:
     """Nothing goes as long as the file has pages to spare."""
     fill(store, 20)
     ship(store)
-    store._age_max_ns = -1
+    store._bytes_max = 0
     while store.evict_some().records:
         pass
-    store._age_max_ns = 10**18
+    store._bytes_max = 2**30
     fill(store, 1)
     disk.free = 0
     fill(store, 2)

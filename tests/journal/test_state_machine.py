@@ -24,6 +24,7 @@ from agent.journal import Lane, Ledger, Record, Rejected, database, store
 from agent.journal.fragment import compress
 from agent.journal.retention import bytes_over
 from agent.journal.spans import OPEN_END
+from agent.journal.steady import STEADY_S
 from tests.journal.make import AGE_MAX_S, SINK, damage, entry, store_at
 from tests.support.clock import FakeClock
 
@@ -112,6 +113,7 @@ class JournalMachine(RuleBasedStateMachine):
     def open(self) -> None:
         """Open it."""
         self.store = store_at(self.path, bytes_max=BYTES_MAX, clock=self.clock)
+        self.steady_from_ns = self.clock.monotonic_ns()
 
     def query(self, sql: str) -> list[Any]:
         """Ask the database itself."""
@@ -231,7 +233,11 @@ class JournalMachine(RuleBasedStateMachine):
         self.clock.step_wall(hours * 3600)
         leased = {seq for sink in self.sinks.values() for seq in sink.leased}
         keep_from = min({self.head, *leased})
-        expired_ns = self.clock.now_ns() - AGE_MAX_S * 1_000_000_000
+        if hours:
+            self.steady_from_ns = self.clock.monotonic_ns()
+        steady_ns = self.clock.monotonic_ns() - self.steady_from_ns
+        believed = steady_ns >= STEADY_S * 1_000_000_000
+        expired_ns = self.clock.now_ns() - AGE_MAX_S * 1_000_000_000 if believed else 0
         last_old = max(
             (s for s in self.existing if self.records[s].appended_ns < expired_ns), default=0
         )
