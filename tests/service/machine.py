@@ -22,7 +22,7 @@ from typing import Any, Final, Self
 
 REPOSITORY: Final = Path(__file__).parent.parent.parent
 PACKAGE: Final = "systemd-container"
-TOOLS: Final = ("systemd-nspawn", "nsenter", "mount", "umount")
+TOOLS: Final = ("systemd-nspawn", "nsenter", "setpriv", "unshare", "mount", "umount")
 STAND: Final = "tests.service.stand"
 BOOT_S: Final = 30
 WAIT_S: Final = 30
@@ -291,7 +291,9 @@ def _nspawn(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The container's starter; killed at the end, its processes before it."""
     enter = " ".join(f'echo $$ > "{group}/cgroup.procs";' for group in groups)
-    script = f'{enter} exec systemd-nspawn "$@"'
+    # Should we be killed, so is unshare, so is its child, so is all that came from it.
+    alone = "setpriv --pdeathsig KILL unshare --mount-proc --fork --pid --kill-child"
+    script = f'{enter} exec {alone} systemd-nspawn "$@"'
     arguments = [
         *("-q", "-D", str(root), "--boot", f"--machine={name}", "--register=no", "--keep-unit"),
         *("--private-network", "--link-journal=no", "--resolv-conf=off", "--timezone=off"),
@@ -321,21 +323,31 @@ def _unified() -> str:
 
 def _leader_of(nspawn: subprocess.Popen[bytes], console: Path) -> int:
     """Process 1 of the container, seen from here."""
-    children = Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children")
 
     def leader() -> int:
         if nspawn.poll() is not None:
             raise NoMachineError(f"systemd-nspawn: {console.read_text().strip()}")
-        for pid in children.read_text().split():
+        for pid in _descendants(nspawn.pid):
             with suppress(OSError):
                 if Path(f"/proc/{pid}/comm").read_text().strip() == "systemd":
-                    return int(pid)
+                    return pid
         return 0
 
     try:
         return int(wait_until(leader, "process 1", limit_s=BOOT_S))
     except AssertionError as error:
         raise NoMachineError(f"nothing was started: {console.read_text()}") from error
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """Children before their children."""
+    with suppress(OSError):
+        children = [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
+        yield from children
+        for child in children:
+            yield from _descendants(child)
 
 
 def _kill(leader: int) -> None:
