@@ -254,6 +254,11 @@ def _warnings(config: Config) -> Iterator[str]:
         yield (
             f"http.listen is {config.http.listen}: other machines may read it, without a password"
         )
+    if config.sinks:
+        yield (
+            f"[sinks.{next(iter(config.sinks))}]: further stores are not shipped to by this "
+            "version; only [influxdb] is"
+        )
     if "ALL" in config.tickers:
         yield 'tickers names a ticker ALL; for every ticker write "all"'
 
