@@ -408,12 +408,13 @@ async def test_what_is_not_noted_is_bounded(
         await append(journal, f"T{slot}", slot=slot)
     flaky = Flaky(journal)
     flaky.failures = {"settle": 20}
-    async with running(shipper_of(flaky, DirectDoor(fake), clock)) as task:
+    shipper = shipper_of(flaky, DirectDoor(fake), clock)
+    async with running(shipper):
         await until(lambda: flaky.failures["settle"] <= 5)
         assert len(fake.writes) == 2
         await until(lambda: len(fake.writes) == 5)
-        assert not task.done()
-        await until(lambda: flaky.failures["settle"] == 0)
+        await until(lambda: shipper.status.state == "idle")
+    assert flaky.failures["settle"] == 0
     await check_settled(journal, stored=5)
 
 
