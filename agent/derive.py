@@ -112,6 +112,12 @@ def _in_points(upper: _Numbers, lower: _Numbers, points: _Numbers) -> PlainColum
         )
 
 
+def gaps_bps(mids: Column, reference_mids: Column) -> PlainColumn:
+    """(mid - reference mid) / reference mid * 10^4, row by row."""
+    references = numbers(reference_mids)
+    return _in_points(numbers(mids), references, _points(references))
+
+
 def annualised(rates: Column, intervals_s: Column) -> PlainColumn:
     """Rate per interval, simply annualised: rate * intervals per year."""
     with localcontext(RATIO):
@@ -135,6 +141,17 @@ def added(first: Column, second: Column) -> PlainColumn:
         return texts(
             [
                 Decimal(one) + Decimal(other) if one and other else None
+                for one, other in zip(first, second, strict=True)
+            ]
+        )
+
+
+def differences(first: Column, second: Column) -> PlainColumn:
+    """The exact first - second, row by row."""
+    with localcontext(EXACT):
+        return texts(
+            [
+                Decimal(one) - Decimal(other) if one and other else None
                 for one, other in zip(first, second, strict=True)
             ]
         )
