@@ -1,8 +1,8 @@
 """The loop that takes what waits for one sink out of the journal and sees it delivered.
 
-A batch goes when 5,000 points wait, or a second after the first. The newest and the oldest take
-turns, so that new data arrives at once while a backlog drains. There is one retry, and it is this
-loop; how long it waits is a pure function of the failures so far (`fates.back_off_s`).
+A batch goes when 5,000 points wait, or half a second after the first. The newest and the oldest
+take turns, so that new data arrives at once while a backlog drains. There is one retry, and it is
+this loop; how long it waits is a pure function of the failures so far (`fates.back_off_s`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from agent.log import get_logger
 BATCH_POINTS_MAX: Final = 5_000
 BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 """Compressed; the first of the two bounds that is met ends a batch."""
-FLUSH_AFTER_S: Final = 1.0
+FLUSH_AFTER_S: Final = 0.5
 PROBE_EVERY_S_MAX: Final = 30.0
 UNSETTLED_MAX: Final = 64
 """Batches that are delivered while the journal cannot take note of it; after so many, it waits."""
@@ -213,7 +213,7 @@ class Shipper:
             return await (self._probe() if self._parked else self._ship())
 
     async def _until_due(self) -> None:
-        """Until something waits, and has waited for a second or fills a batch."""
+        """Until something waits, and has waited for half a second or fills a batch."""
         while True:
             self._bell.clear()
             if (await self._journal.backlog(self._sink)).bytes:

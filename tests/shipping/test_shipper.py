@@ -106,15 +106,15 @@ async def test_uncounted_lines_are_shipped_as_well(
     assert len(fake.bucket.points) == 1
 
 
-async def test_a_second_gathers_what_comes(journal: Journal, fake: FakeInfluxDB) -> None:
-    """Both venues' polls of a second go in one request, a second after the first of them."""
+async def test_half_a_second_gathers_what_comes(journal: Journal, fake: FakeInfluxDB) -> None:
+    """Both venues' polls of a second go in one request, half a second after the first of them."""
     clock = FakeClock(sleep_advances=False)
     shipper = shipper_of(journal, DirectDoor(fake), clock)
     async with running(shipper):
         await append(journal, "A")
-        await until(lambda: clock.slept_s == [1.0])
+        await until(lambda: clock.slept_s == [0.5])
         await append(journal, "B", slot=1)
-        clock.advance(0.9)
+        clock.advance(0.4)
         await append(journal, "C", slot=2)
         assert fake.requests == []
         clock.advance(0.1)
@@ -125,13 +125,13 @@ async def test_a_second_gathers_what_comes(journal: Journal, fake: FakeInfluxDB)
 async def test_a_full_batch_goes_at_once(
     journal: Journal, fake: FakeInfluxDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a batch is full nobody waits for the second to pass."""
+    """Where a batch is full nobody waits for the half second to pass."""
     monkeypatch.setattr(shipper_module, "BATCH_POINTS_MAX", 4)
     clock = FakeClock(sleep_advances=False)
     shipper = shipper_of(journal, DirectDoor(fake), clock)
     async with running(shipper):
         await append(journal, "A", "B")
-        await until(lambda: clock.slept_s == [1.0])
+        await until(lambda: clock.slept_s == [0.5])
         await append(journal, "C", "D", slot=1)
         await until(lambda: shipper.status.last_write_ns is not None)
     assert clock.monotonic_ns() == 0
@@ -171,7 +171,7 @@ async def test_a_busy_server_is_backed_off_from(
             await until(lambda: len(fake.writes) == 5)
             while_down = shipper.status
             await until(lambda: shipper.status.last_write_ns is not None)
-    assert clock.slept_s == [1, 1, 2, 4, 8, 16, 32, 60, 60]
+    assert clock.slept_s == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
     assert [(log["event"], log["log_level"]) for log in logs] == [
         ("shipping_down", "warning"),
         ("shipping_up", "info"),
@@ -220,7 +220,7 @@ async def test_parked_means_probes_and_nothing_else(
             assert (await journal.ledger(SINK)).pending == 2
             door.token = "secret"
             await until(lambda: shipper.status.last_write_ns is not None)
-    assert clock.slept_s[:9] == [1, 0, 1, 2, 4, 8, 16, 30, 30]
+    assert clock.slept_s[:9] == [0.5, 0, 1, 2, 4, 8, 16, 30, 30]
     assert max(clock.slept_s) == 30
     assert [log["event"] for log in logs] == ["shipping_down", "shipping_up"]
     assert "read again at each probe" in logs[0]["hint"]
@@ -239,7 +239,7 @@ async def test_a_second_outage_is_a_new_one(
                 fake.faults += [BUSY, denied]
                 await append(journal, "A", slot=slot)
                 await until(lambda: shipper.status.state == "idle" and not fake.faults)
-    assert clock.slept_s == [1, 1, 0, 1, 1, 0]
+    assert clock.slept_s == [0.5, 1, 0, 0.5, 1, 0]
     events = ["shipping_down", "shipping_down", "shipping_up"]
     assert [log["event"] for log in logs] == events * 2
     assert [log.get("state") for log in logs[:3]] == ["backing_off", "parked", None]
@@ -272,7 +272,7 @@ async def test_a_probe_that_succeeds_does_not_make_the_loop_spin(
     with capture_logs() as logs:
         async with running(shipper):
             await until(lambda: len(fake.writes) >= 8)
-    assert clock.slept_s[:8] == [1, 0, 1, 2, 4, 8, 16, 30]
+    assert clock.slept_s[:8] == [0.5, 0, 1, 2, 4, 8, 16, 30]
     assert [log["event"] for log in logs] == ["shipping_down"]
 
 
@@ -432,14 +432,14 @@ async def test_what_is_settled_is_not_given_back(
 async def test_a_backlog_that_gives_nothing_is_no_reason_to_spin(
     journal: Journal, fake: FakeInfluxDB, clock: FakeClock
 ) -> None:
-    """What was evicted between two looks is looked for again, a second later."""
+    """What was evicted between two looks is looked for again, half a second later."""
     await append(journal, "A")
     flaky = Flaky(journal)
     flaky.failures = {"nothing": 4}
     shipper = shipper_of(flaky, DirectDoor(fake), clock)
     async with running(shipper):
         await until(lambda: shipper.status.last_write_ns is not None)
-    assert clock.slept_s == [1, 1, 1, 1, 1]
+    assert clock.slept_s == [0.5] * 5
 
 
 class Broken(DirectDoor):
