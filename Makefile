@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Where the config is: the environment of perpflux itself (PERPFLUX_CONFIG) or ARGS="--config FILE".
 ARGS ?=
 
-.PHONY: help run demo test test-unit faults influxd bench check dashboards deb format lock clean
+.PHONY: help run demo test test-unit faults influxd bench check dashboards docs deb format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ check: .venv/dev ## lint, types, import contracts
 
 dashboards: .venv/run ## build grafana-dashboards/ and the alert rules anew
 	@$(BIN)/python -m deploy.grafana.dashboards
+
+docs: .venv/run ## build the tables of docs/ and deploy/perpflux.toml anew
+	@$(BIN)/python -m deploy.docs
 
 deb: .venv/run ## build dist/perpflux_VERSION_ARCHITECTURE.deb (ARGS="--architecture arm64")
 	@$(BIN)/python deploy/deb/build.py $(ARGS)

@@ -8,13 +8,31 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+ABOVE_ZERO: Final = "above 0"
+ZERO_OR_MORE: Final = "0 or more"
+ANY_SIGN: Final = "any sign"
+ZERO_OR_ONE: Final = "0 or 1"
+ONE: Final = "1"
+TEXT: Final = "any text"
+
 
 class Field(NamedTuple):
-    """One field: its name, its unit, and what it means."""
+    """One field: its name, its unit, and what it means.
+
+    Attributes:
+        name: as it is stored.
+        unit: of the number.
+        meaning: what it says, or its formula.
+        range: which values make sense, one of the constants above. A number as published is stored
+            as it is, whatever it is.
+        absent: when there is no such field in a point; "" = it is always there.
+    """
 
     name: str
     unit: str
     meaning: str
+    range: str = ZERO_OR_MORE
+    absent: str = ""
 
 
 class Measurement(NamedTuple):
@@ -35,15 +53,33 @@ class Measurement(NamedTuple):
         return tuple(field.name for field in self.fields)
 
 
-_QUOTE = "quote currency"
 _AS_PUBLISHED = "as published"
+_UNPUBLISHED = "the source publishes none"
+_UNKNOWN_INPUT = "an input is absent"
+
+
+def _price(name: str, meaning: str, absent: str = _UNPUBLISHED) -> Field:
+    return Field(name, "quote currency", meaning, ABOVE_ZERO, absent)
 
 
 def _size_prices(size: str, words: str) -> tuple[Field, Field]:
+    absent = "the source has no price for this size, or its book is too thin"
     return (
-        Field(f"bid_{size}", _QUOTE, f"average price to sell {words} of notional at once"),
-        Field(f"ask_{size}", _QUOTE, f"average price to buy {words} of notional at once"),
+        _price(f"bid_{size}", f"average price to sell {words} of notional at once", absent),
+        _price(f"ask_{size}", f"average price to buy {words} of notional at once", absent),
     )
+
+
+def _points(name: str, formula: str, range_: str) -> Field:
+    return Field(name, "bps", formula, range_, _UNKNOWN_INPUT)
+
+
+def _published(name: str, unit: str, meaning: str) -> Field:
+    return Field(name, unit, meaning, absent=_UNPUBLISHED)
+
+
+def _funding(name: str, unit: str, meaning: str, range_: str) -> Field:
+    return Field(name, unit, meaning, range_, "the contract has no funding")
 
 
 SNAPSHOT: Final = Measurement(
@@ -54,32 +90,48 @@ SNAPSHOT: Final = Measurement(
     fields=(
         Field("lag_ms", "ms", "receipt minus slot: what a backtest adds to avoid looking ahead"),
         Field(
-            "quote_age_ms", "ms", "receipt minus the time the source gives its quotes, at least 0"
+            "quote_age_ms",
+            "ms",
+            "receipt minus the time the source gives its quotes, at least 0",
+            absent="the source gives no time",
         ),
-        Field("mark_price", _QUOTE, "mark price; last_price when the source gives none"),
-        Field("index_price", _QUOTE, "index price"),
-        Field("last_price", _QUOTE, "price of the last trade"),
-        Field("best_bid", _QUOTE, "tightest published bid"),
-        Field("best_ask", _QUOTE, "tightest published ask"),
+        _price("mark_price", "mark price; last_price when the source gives none"),
+        _price("index_price", "index price"),
+        _price("last_price", "price of the last trade"),
+        _price("best_bid", "tightest published bid"),
+        _price("best_ask", "tightest published ask"),
         *_size_prices("1k", "USD 1,000"),
         *_size_prices("100k", "USD 100,000"),
         *_size_prices("1m", "USD 1,000,000"),
-        Field("mid", _QUOTE, "(bid_1k + ask_1k) / 2"),
-        Field("spread_bps", "bps", "(ask_1k - bid_1k) / their mid * 10^4"),
-        Field("spread_100k_bps", "bps", "(ask_100k - bid_100k) / their mid * 10^4"),
-        Field("spread_1m_bps", "bps", "(ask_1m - bid_1m) / their mid * 10^4"),
-        Field("impact_buy_bps", "bps", "(ask_100k - mid) / mid * 10^4"),
-        Field("impact_sell_bps", "bps", "(mid - bid_100k) / mid * 10^4"),
-        Field("basis_bps", "bps", "(mark_price - index_price) / index_price * 10^4"),
-        Field("funding_rate", "fraction", "as the source publishes it (see sources)"),
-        Field("funding_interval_s", "s", "settlement interval of this very row"),
-        Field("funding_apr", "fraction per year", "simple annualisation; comparable over sources"),
-        Field("next_funding_s", "s", "from the slot to the next settlement"),
-        Field("long_oi", _AS_PUBLISHED, "Variational: USD of longs; Bybit: base coin, both sides"),
-        Field("short_oi", _AS_PUBLISHED, "Variational: USD of shorts"),
-        Field("oi_usd", "USD", "open interest, one-sided notional; comparable over sources"),
-        Field("volume_24h", _AS_PUBLISHED, "Variational: USD; Bybit: base coin"),
-        Field("volume_24h_usd", "USD", "traded in the last 24 hours; comparable over sources"),
+        _price("mid", "(bid_1k + ask_1k) / 2", _UNKNOWN_INPUT),
+        _points("spread_bps", "(ask_1k - bid_1k) / their mid * 10^4", ZERO_OR_MORE),
+        _points("spread_100k_bps", "(ask_100k - bid_100k) / their mid * 10^4", ZERO_OR_MORE),
+        _points("spread_1m_bps", "(ask_1m - bid_1m) / their mid * 10^4", ZERO_OR_MORE),
+        _points("impact_buy_bps", "(ask_100k - mid) / mid * 10^4", ANY_SIGN),
+        _points("impact_sell_bps", "(mid - bid_100k) / mid * 10^4", ANY_SIGN),
+        _points("basis_bps", "(mark_price - index_price) / index_price * 10^4", ANY_SIGN),
+        _funding("funding_rate", "fraction", "as the source publishes it (see sources)", ANY_SIGN),
+        _funding("funding_interval_s", "s", "settlement interval of this very row", ABOVE_ZERO),
+        _funding(
+            "funding_apr",
+            "fraction per year",
+            "simple annualisation; comparable over sources",
+            ANY_SIGN,
+        ),
+        Field(
+            "next_funding_s",
+            "s",
+            "from the slot to the next settlement",
+            ABOVE_ZERO,
+            "the source does not say, or it has passed",
+        ),
+        _published(
+            "long_oi", _AS_PUBLISHED, "Variational: USD of longs; Bybit: base coin, both sides"
+        ),
+        _published("short_oi", _AS_PUBLISHED, "Variational: USD of shorts"),
+        _published("oi_usd", "USD", "open interest, one-sided notional; comparable over sources"),
+        _published("volume_24h", _AS_PUBLISHED, "Variational: USD; Bybit: base coin"),
+        _published("volume_24h_usd", "USD", "traded in the last 24 hours; comparable over sources"),
     ),
 )
 
@@ -89,13 +141,13 @@ PLATFORM: Final = Measurement(
     counted=True,
     tags=("source",),
     fields=(
-        Field("oi_usd", "USD", "open interest of the venue, one-sided notional"),
-        Field("volume_24h_usd", "USD", "traded in the last 24 hours"),
-        Field("cumulative_volume_usd", "USD", "traded since the venue's start"),
-        Field("tvl_usd", "USD", "total value locked"),
-        Field("markets", "count", "number of markets"),
-        Field("refund_pool_usd", "USD", "size of the loss-refund pool"),
-        Field("refunded_24h_usd", "USD", "losses refunded in the last 24 hours"),
+        _published("oi_usd", "USD", "open interest of the venue, one-sided notional"),
+        _published("volume_24h_usd", "USD", "traded in the last 24 hours"),
+        _published("cumulative_volume_usd", "USD", "traded since the venue's start"),
+        _published("tvl_usd", "USD", "total value locked"),
+        _published("markets", "count", "number of markets"),
+        _published("refund_pool_usd", "USD", "size of the loss-refund pool"),
+        _published("refunded_24h_usd", "USD", "losses refunded in the last 24 hours"),
     ),
 )
 
@@ -105,9 +157,15 @@ FUNDING: Final = Measurement(
     counted=True,
     tags=("source", "ticker"),
     fields=(
-        Field("rate", "fraction", "what longs paid shorts for the interval"),
-        Field("interval_s", "s", "length of the interval that was settled"),
-        Field("apr", "fraction per year", "rate, simply annualised"),
+        Field("rate", "fraction", "what longs paid shorts for the interval", ANY_SIGN),
+        Field(
+            "interval_s",
+            "s",
+            "length of the interval that was settled",
+            ABOVE_ZERO,
+            "nothing tells when it began",
+        ),
+        Field("apr", "fraction per year", "rate, simply annualised", ANY_SIGN, _UNKNOWN_INPUT),
     ),
 )
 
@@ -117,8 +175,13 @@ POLL: Final = Measurement(
     counted=False,
     tags=("source", "host", "endpoint"),
     fields=(
-        Field("ok", "1 or 0", "1 when every request of the slot was answered and understood"),
-        Field("latency_ms", "ms", "the slowest request of the slot"),
+        Field(
+            "ok",
+            "1 or 0",
+            "1 when every request of the slot was answered and understood",
+            ZERO_OR_ONE,
+        ),
+        Field("latency_ms", "ms", "the slowest request of the slot", absent="nothing was asked"),
         Field("bytes", "bytes", "answers' size as received, decompressed"),
         Field("rows", "count", "snapshots made"),
         Field("bad_rows", "count", "rows that could not be read"),
@@ -139,7 +202,9 @@ AGENT: Final = Measurement(
         Field("pending", "points", "waiting to be sent"),
         Field("pending_bytes", "bytes", "size of what waits, compressed"),
         Field("oldest_pending_s", "s", "age of the oldest point that waits"),
-        Field("write_ms", "ms", "duration of the last write to InfluxDB"),
+        Field(
+            "write_ms", "ms", "duration of the last write to InfluxDB", absent="there was none yet"
+        ),
         Field("cpu_s", "s", "processor time used since start"),
         Field("rss_bytes", "bytes", "resident memory"),
         Field("uptime_s", "s", "time since start"),
@@ -151,7 +216,7 @@ EVENT: Final = Measurement(
     meaning="Something worth an annotation.",
     counted=False,
     tags=("host", "kind", "source"),
-    fields=(Field("text", "text", "what happened (a string)"),),
+    fields=(Field("text", "text", "what happened (a string)", TEXT),),
 )
 
 MEASUREMENTS: Final = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,8 @@ LEVEL_SEPARATOR: Final = "__"
 SINK_PLACEHOLDER: Final = "NAME"
 """Stands for the name a sink is given, as in `sinks.NAME.url`."""
 
+TomlValue = str | int | float | list[str] | dict[str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
@@ -35,14 +38,38 @@ class KeyInfo:
         default: as TOML has it ("" = not set); None = the key must be given.
         optional: whether it belongs to a section that may be left out altogether.
         description: what it is for.
+        example: a value to show for a key that must be given; None = not needed.
     """
 
     key: str
     variable: str
     allowed: str
-    default: str | int | float | list[str] | dict[str, str] | None
+    default: TomlValue | None
     optional: bool
     description: str
+    example: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SectionInfo:
+    """One table of the configuration.
+
+    Attributes:
+        name: `bybit`; `sinks.NAME` for a sink of any name.
+        description: what it is for, in one line or several.
+        optional: whether it may be left out altogether.
+        keys: the keys in it.
+    """
+
+    name: str
+    description: str
+    optional: bool
+    keys: tuple[KeyInfo, ...]
+
+    @property
+    def is_sink(self) -> bool:
+        """Whether it is a further store's, of any name."""
+        return self.name.startswith("sinks.")
 
 
 @cache
@@ -53,6 +80,27 @@ def known_keys() -> Mapping[str, KeyInfo]:
         prefix = f"sinks.{SINK_PLACEHOLDER}."
         found |= {info.key: info for info in _of_model(model, prefix, optional=True)}
     return MappingProxyType(found)
+
+
+@cache
+def sections() -> tuple[SectionInfo, ...]:
+    """The top level (its name is "") and every table, in the order of the model.
+
+    Sinks come last, a table for each kind.
+    """
+    models = {name: _section(field) for name, field in Config.model_fields.items()}
+    tables = [(name, model) for name, model in models.items() if model is not None]
+    tables += [(f"sinks.{SINK_PLACEHOLDER}", model) for model in SINK_MODELS]
+    top = tuple(known_keys()[name] for name, model in models.items() if model is None)
+    return (
+        SectionInfo("", "", optional=False, keys=top),
+        *(_section_info(name, model) for name, model in tables),
+    )
+
+
+def _section_info(name: str, model: type[BaseModel]) -> SectionInfo:
+    keys = tuple(known_keys()[f"{name}.{key}"] for key in model.model_fields)
+    return SectionInfo(name, inspect.cleandoc(model.__doc__ or ""), keys[0].optional, keys)
 
 
 def variable_of(key: str) -> str:
@@ -90,6 +138,7 @@ def _info(key: str, field: FieldInfo, *, optional: bool) -> KeyInfo:
         default=default,
         optional=optional,
         description=field.description or "",
+        example=next(iter(field.examples or ()), None),
     )
 
 

@@ -1,11 +1,14 @@
 """What can be configured: every key, its default and what it is for.
 
+Whoever runs perpflux reads these texts too: the docstring of a section and the description of a key
+stand in the sample configuration (agent/config/sample.py) and in docs/configuration.md.
+
 Annotations are evaluated when the models are built; hence no `from __future__ import annotations`.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from agent.config.values import (
     REASON,
@@ -23,54 +26,72 @@ from agent.config.values import (
     OptionalPath,
     PollInterval,
     SinkName,
-    Sources,
     Stream,
     Subject,
     Symbols,
     Text,
     Tickers,
     Timeout,
+    at_least_one,
+    each_once,
     split_address,
 )
 
 SINKS_MAX: Final = 16
+
+SourceName = Literal["variational", "bybit"]
+"""The sources; each has a section of its name in `Config`: the arguments of its client."""
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+_TIMEOUT: Final = "Seconds one request may take, from the connection to the last byte."
+
+
 class VariationalConfig(_Section):
-    """How to ask Variational Omni."""
+    """How Variational Omni is asked."""
 
     api_base: HttpUrl = Field(
         default="https://omni-client-api.prod.ap-northeast-1.variational.io",
-        description="Where Variational's public statistics are.",
+        description="Scheme and host of Variational's public statistics.",
     )
     poll_interval_s: PollInterval = Field(
         default=20,
-        description="Seconds from slot to slot. The venue refreshes about once a minute.",
+        description=(
+            "Seconds from slot to slot. The venue refreshes about once a minute and allows 10 "
+            "requests in 10 s: below 20 there is a warning, and nothing newer to read."
+        ),
     )
-    timeout_s: Timeout = Field(default=5.0, description="Seconds one request may take in all.")
+    timeout_s: Timeout = Field(default=5.0, description=_TIMEOUT)
 
 
 class BybitConfig(_Section):
-    """How to ask Bybit."""
+    """How Bybit is asked."""
 
     api_base: HttpUrl = Field(
-        default="https://api.bybit.com", description="Where Bybit's V5 API is."
+        default="https://api.bybit.com",
+        description="Scheme and host of Bybit's V5 API. There are regional ones.",
     )
     category: Category = Field(
         default="linear", description="Kind of contract; only linear perpetuals are read."
     )
     symbols: Symbols = Field(
-        default={}, description='Bybit\'s symbol of a ticker where it is not TICKER + "USDT".'
+        default={},
+        description=(
+            'Bybit\'s symbol of a ticker where it is not TICKER + "USDT", as in '
+            '{ PEPE = "1000PEPEUSDT" }.'
+        ),
     )
     poll_interval_s: PollInterval = Field(default=1, description="Seconds from slot to slot.")
-    timeout_s: Timeout = Field(default=5.0, description="Seconds one request may take in all.")
+    timeout_s: Timeout = Field(default=5.0, description=_TIMEOUT)
     depth_tickers: DepthTickers = Field(
         default=("BTC", "ETH"),
-        description="Order books to read for the 1k, 100k and 1m prices: one request each a poll.",
+        description=(
+            "Order books to read for the 1k, 100k and 1m prices: one request each a poll. "
+            "[] = none."
+        ),
     )
 
     def symbol(self, ticker: str) -> str:
@@ -79,29 +100,49 @@ class BybitConfig(_Section):
 
 
 class StoreSink(_Section):
-    """A store that speaks InfluxDB's v2 write API. token_file None: sent without a token."""
+    """Any store that speaks InfluxDB's v2 write API; url must be given."""
 
-    url: HttpUrl = Field(description="Where the store is.")
+    url: HttpUrl = Field(description="Where the store is.", examples=["https://influx.example.com"])
     org: Text = Field(default="perps", description="Organisation in the store.")
     bucket: Text = Field(default="perps", description="Bucket that takes the raw points.")
     token_file: OptionalPath = Field(
-        default=None, description="File with the token; read anew at each use."
+        default=None,
+        description='File with the token, read anew at each use. "" = none is sent.',
     )
 
 
 class InfluxConfig(StoreSink):
-    """The main store. token_file None: the token's other places are tried, see TokenSource."""
+    """The main store. Without this section everything is stored locally, and ships when it appears.
+
+    INFLUXDB_V2_URL and INFLUXDB_V2_ORG fill in url and org where nothing else gives them; the first
+    of them is enough to have the section.
+    """
 
     url: HttpUrl = Field(default="http://127.0.0.1:8086", description="Where InfluxDB 2 is.")
+    token_file: OptionalPath = Field(
+        default=None,
+        description=(
+            'File with the token, such as "/etc/perpflux/influx_token", read anew at each use. '
+            '"" = not set: then the systemd credential influx_token, then INFLUXDB_V2_TOKEN.'
+        ),
+    )
 
 
 class NatsSink(_Section):
-    """A NATS JetStream stream. credentials_file None: no credentials."""
+    """A NATS JetStream stream; nats_url, stream and subject must be given."""
 
-    nats_url: NatsUrl = Field(description="Where the NATS server is.")
-    stream: Stream = Field(description="JetStream stream that holds the subject.")
-    subject: Subject = Field(description="Subject that batches are published to.")
-    credentials_file: OptionalPath = Field(default=None, description="NATS credentials file.")
+    nats_url: NatsUrl = Field(
+        description="Where the NATS server is.", examples=["nats://127.0.0.1:4222"]
+    )
+    stream: Stream = Field(
+        description="JetStream stream that holds the subject.", examples=["perps"]
+    )
+    subject: Subject = Field(
+        description="Subject that batches are published to.", examples=["perps.points"]
+    )
+    credentials_file: OptionalPath = Field(
+        default=None, description='NATS credentials file. "" = none.'
+    )
 
 
 SINK_MODELS: Final = (StoreSink, NatsSink)
@@ -127,7 +168,7 @@ SinkConfig = Annotated[
 
 
 class JournalConfig(_Section):
-    """Where points wait, and how much of the past is kept. `load` fills in the default path."""
+    """Where points wait for the stores, and how much of the past is kept."""
 
     path: JournalPath = Field(
         description=(
@@ -137,17 +178,17 @@ class JournalConfig(_Section):
     )
     bytes_max: JournalBytes = Field(
         default=2_147_483_648,
-        description="Bytes the journal may take; beyond, the oldest goes and is counted.",
+        description="Bytes it may take; beyond, the oldest points go and are counted.",
     )
     age_max_s: JournalAge = Field(default=604_800, description="Seconds that points are kept.")
 
 
 class HttpConfig(_Section):
-    """The read-only HTTP door."""
+    """Health, metrics and status, read-only and without a password."""
 
     listen: ListenAddress = Field(
         default="127.0.0.1:9477",
-        description='Where health, metrics, status and the live page are served. "" = off.',
+        description="Address that is listened on.",
     )
 
     @property
@@ -161,7 +202,7 @@ class LogConfig(_Section):
 
     level: Level = Field(default="info", description="Least level that is logged.")
     format: Format = Field(
-        default="auto", description="auto: console on a terminal, JSON otherwise."
+        default="auto", description="How it is written. auto: console on a terminal, else JSON."
     )
 
 
@@ -169,9 +210,18 @@ class Config(_Section):
     """The whole configuration. influxdb None: everything is stored locally only."""
 
     tickers: Tickers = Field(
-        default=("BTC", "ETH"), description="What to collect: names, or all that the sources list."
+        default=("BTC", "ETH"),
+        description=(
+            'What to collect. "all": every listing of Variational and every perpetual in USDT of '
+            "Bybit."
+        ),
     )
-    data_sources: Sources = Field(default=("variational", "bybit"), description="Venues to poll.")
+    data_sources: Annotated[
+        tuple[SourceName, ...],
+        AfterValidator(at_least_one),
+        AfterValidator(each_once),
+        Allowed(f"list of {' and '.join(get_args(SourceName))}, at least one, each once"),
+    ] = Field(default=("variational", "bybit"), description="Venues to poll.")
     variational: VariationalConfig = VariationalConfig()
     bybit: BybitConfig = BybitConfig()
     influxdb: InfluxConfig | None = None

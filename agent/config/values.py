@@ -130,15 +130,19 @@ def _list_or_nothing(value: object) -> object:
     return [] if value == "" else value
 
 
-def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+def each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The same names. Raises where one comes twice."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise _refuse(f"names {', '.join(twice)} more than once")
     return names
 
 
-def _some(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Checked after the names, so that one bad name is not also called an empty list."""
+def at_least_one(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The same names; after their own check, so that a bad one is not also called an empty list.
+
+    Raises ValueError.
+    """
     if not names:
         raise ValueError
     return names
@@ -183,8 +187,8 @@ Tickers = Annotated[
     Annotated[
         tuple[Ticker, ...],
         Field(max_length=TICKERS_MAX),
-        AfterValidator(_some),
-        AfterValidator(_each_once),
+        AfterValidator(at_least_one),
+        AfterValidator(each_once),
         Tag("names"),
     ]
     | Annotated[Literal["all"], Tag("all")],
@@ -198,7 +202,7 @@ DepthTickers = Annotated[
     tuple[Ticker, ...],
     BeforeValidator(_list_or_nothing),
     Field(max_length=TICKERS_MAX),
-    AfterValidator(_each_once),
+    AfterValidator(each_once),
     Allowed(f"list of up to {TICKERS_MAX} different tickers, 1 to 32 of A-Z a-z 0-9 . _ - each"),
 ]
 Symbols = Annotated[
@@ -208,12 +212,6 @@ Symbols = Annotated[
         f"table of up to {TICKERS_MAX}, ticker = SYMBOL (1 to 32 of A-Z 0-9 -); "
         "in the environment a JSON object"
     ),
-]
-Sources = Annotated[
-    tuple[Literal["variational", "bybit"], ...],
-    AfterValidator(_some),
-    AfterValidator(_each_once),
-    Allowed("list of variational and bybit, at least one, each once"),
 ]
 SinkName = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$"), AfterValidator(_sink_name)]
 HttpUrl = Annotated[

@@ -1,0 +1,1 @@
+"""Builds what documents and the sample configuration repeat of the code."""
