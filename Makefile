@@ -27,7 +27,7 @@ influxd:
 	@tests/influxd/build >/dev/null || [ $$? -eq 69 ]
 
 test-unit: .venv/dev ## only the fast tests (under 30 s)
-	@$(BIN)/pytest -m "not slow and not influxdb" $(ARGS)
+	@$(BIN)/pytest -n auto --maxprocesses 4 -m "not slow and not influxdb" $(ARGS)
 
 bench: .venv/bench influxd ## measure everything side by side, write docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)
