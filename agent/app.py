@@ -123,7 +123,6 @@ class App:
         self, name: str, config: Config, session: aiohttp.ClientSession | None
     ) -> DataSourceClient:
         arguments: dict[str, Any] = dict(getattr(config, name))
-        arguments.pop("depth_tickers", None)
         return SOURCES[name](**arguments, session=session, clock=self._clock)
 
     async def _close_sources(self) -> None:

@@ -39,6 +39,7 @@ def _report_fields(report: EndpointReport, missed_slots: int) -> dict[str, str]:
         "rows": str(report.rows),
         "bad_rows": str(report.bad_rows),
         "missed_slots": str(missed_slots),
+        "left_out": str(report.left_out),
     }
 
 

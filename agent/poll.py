@@ -20,6 +20,7 @@ class EndpointReport:
         bytes: size of the answers, decompressed.
         rows: snapshots made.
         bad_rows: rows that could not be read.
+        left_out: requests not made, so that the venue's rate limit is kept.
     """
 
     endpoint: str
@@ -28,6 +29,7 @@ class EndpointReport:
     bytes: int = 0
     rows: int = 0
     bad_rows: int = 0
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

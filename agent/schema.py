@@ -186,6 +186,7 @@ POLL: Final = Measurement(
         Field("rows", "count", "snapshots made"),
         Field("bad_rows", "count", "rows that could not be read"),
         Field("missed_slots", "count", "slots skipped since the attempt before"),
+        Field("left_out", "count", "requests not made, so that the venue's rate limit is kept"),
     ),
 )
 

@@ -13,7 +13,13 @@ from tests.support.clock import FakeClock
 from tests.support.venue import CASES, lines_of, new_source, read_case, venue
 
 FOLDERS = sorted(path.parent for path in CASES.glob("*/*/case.toml"))
-DEFAULTS: dict[str, Any] = {"tickers": ["BTC"], "client": {}, "problems": [], "notices": []}
+DEFAULTS: dict[str, Any] = {
+    "tickers": ["BTC"],
+    "client": {},
+    "problems": [],
+    "notices": [],
+    "more_reports": {},
+}
 KEYS = {"rule", "now", "answers", "report", *DEFAULTS}
 
 
@@ -47,12 +53,16 @@ async def test_case(folder: Path) -> None:
         assert problem.operation == f"poll {source}"
         assert problem.hint
     assert silence_s == max((problem.silence_s for problem in poll.problems), default=0)
-    [report] = poll.reports
-    assert {"ok": report.ok, "rows": report.rows, "bad_rows": report.bad_rows} == case["report"]
-    assert report.latency_ms == 0
+    said = [
+        {"ok": report.ok, "rows": report.rows, "bad_rows": report.bad_rows}
+        for report in poll.reports
+    ]
+    assert said == [case["report"], *case["more_reports"].values()]
+    assert [report.endpoint for report in poll.reports[1:]] == [*case["more_reports"]]
+    assert all(report.latency_ms == 0 for report in poll.reports)
     assert len(poll.notices) == len(case["notices"])
-    for said, fragment in zip(poll.notices, case["notices"], strict=True):
-        assert fragment in said
+    for notice, fragment in zip(poll.notices, case["notices"], strict=True):
+        assert fragment in notice
 
 
 @pytest.mark.parametrize("source", SOURCES)

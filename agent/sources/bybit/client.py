@@ -15,6 +15,8 @@ from agent.errors import SourceError, SourceFailure
 from agent.poll import EndpointReport, Poll
 from agent.sources.base import HttpSource, Tickers
 from agent.sources.bybit import refusals, wire
+from agent.sources.bybit.books import BookReader, Books
+from agent.sources.bybit.door import BudgetSpentError, Door
 from agent.sources.conduct import doubled_s
 from agent.sources.fetch import Reply
 from agent.sources.rows import build_batch
@@ -40,6 +42,11 @@ class _Outcome:
     refused: str | None = None
     """The symbol that was asked for, when the venue does not know it."""
 
+    @property
+    def left_out(self) -> bool:
+        """Whether the rate budget had no room for it."""
+        return isinstance(self.problem, BudgetSpentError)
+
 
 class BybitClient(HttpSource):
     """Bybit's linear perpetuals.
@@ -48,6 +55,7 @@ class BybitClient(HttpSource):
         api_base, timeout_s, poll_interval_s, session, clock: as in `HttpSource`.
         category: "linear".
         symbols: ticker to symbol where it is not TICKER + "USDT".
+        depth_tickers: of the tickers that are polled, those whose order book is read too.
     """
 
     _known_keys = wire.KNOWN_KEYS
@@ -60,6 +68,7 @@ class BybitClient(HttpSource):
         symbols: Mapping[str, str] | None = None,
         poll_interval_s: int = 1,
         timeout_s: float = 5,
+        depth_tickers: Sequence[str] = (),
         session: aiohttp.ClientSession | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -74,6 +83,11 @@ class BybitClient(HttpSource):
         self._symbols = dict(symbols or {})
         self._named = _by_symbol(self._symbols.items())
         self._refused: set[str] = set()
+        self._depth_tickers = tuple(depth_tickers)
+        self._door = Door(self._get, clock)
+        # A book that takes longer than a slot would cost the next slot's ticker.
+        deadline_s = min(timeout_s, poll_interval_s)
+        self._books = BookReader(self._door, category, deadline_s, self._pause_s)
 
     @property
     def source_name(self) -> str:
@@ -81,20 +95,38 @@ class BybitClient(HttpSource):
         return "bybit"
 
     async def poll(self, tickers: Tickers, slot_ns: int) -> Poll:
-        """Up to 8 symbols by a request each, side by side; more by one request for all."""
+        """Up to 8 symbols by a request each, side by side; more by one request for all.
+
+        Order books are asked for beside them; the tickers are stored also when these fail.
+        """
         silent = self._silent(slot_ns, ENDPOINT)
         if silent is not None:
             return silent
         wanted = None if tickers == "all" else self._wanted(tickers)
-        if wanted is None or len(wanted) > SINGLE_REQUESTS_MAX:
-            outcomes = [await self._ask(None)]
-        else:
-            outcomes = await asyncio.gather(*(self._ask(symbol) for symbol in wanted))
+        outcomes, books = await asyncio.gather(
+            self._ask_all(wanted), self._books.read(self._deep(tickers))
+        )
         problems = tuple(outcome.problem for outcome in outcomes if outcome.problem)
-        self._behave(problems)
+        self._behave((*problems, *books.problems))
         if all(outcome.refused for outcome in outcomes):
             problems = (self._nothing_left(),)
-        return self._combined(outcomes, problems, wanted, slot_ns)
+        return self._combined(outcomes, problems, wanted, books, slot_ns)
+
+    async def _ask_all(self, wanted: _Wanted | None) -> Sequence[_Outcome]:
+        if wanted is None or len(wanted) > SINGLE_REQUESTS_MAX:
+            return [await self._ask(None)]
+        return await asyncio.gather(*(self._ask(symbol) for symbol in wanted))
+
+    def _deep(self, tickers: Tickers) -> list[str]:
+        """The symbols whose order book is read, each once."""
+        deep = [name for name in self._depth_tickers if tickers == "all" or name in tickers]
+        return list(self._wanted(deep))
+
+    def _pause_s(self) -> int:
+        """The silence that a rate limit asks for now."""
+        return doubled_s(
+            refusals.RATE_SILENCE_S, self.conduct.refusals + 1, refusals.RATE_SILENCE_MAX_S
+        )
 
     def _wanted(self, tickers: Sequence[str]) -> _Wanted:
         """What to ask for: no symbol that the venue does not know."""
@@ -112,18 +144,15 @@ class BybitClient(HttpSource):
     async def _ask(self, symbol: str | None) -> _Outcome:
         """One request: a symbol's row, or (None) those of all."""
         query = f"category={self._category}" + (f"&symbol={quote(symbol, '')}" if symbol else "")
-        pause_s = doubled_s(
-            refusals.RATE_SILENCE_S, self.conduct.refusals + 1, refusals.RATE_SILENCE_MAX_S
-        )
         reply = None
         try:
-            reply = await self._get(f"{PATH}?{query}")
-            refusals.check_status(reply, pause_s)
+            reply = await self._door.get(f"{PATH}?{query}")
+            refusals.check_status(reply, self._pause_s())
             answer = wire.read(reply)
             if symbol and answer.code == refusals.SYMBOL_INVALID:
                 self._refused.add(symbol)
                 return _Outcome(reply=reply, refused=symbol)
-            refusals.check_code(answer.code, answer.message, pause_s)
+            refusals.check_code(answer.code, answer.message, self._pause_s())
         except SourceError as problem:
             return _Outcome(reply=reply, problem=problem)
         return _Outcome(
@@ -135,14 +164,17 @@ class BybitClient(HttpSource):
         outcomes: Sequence[_Outcome],
         problems: tuple[SourceError, ...],
         wanted: _Wanted | None,
+        books: Books,
         slot_ns: int,
     ) -> Poll:
         """What the requests of one slot come to together."""
         replies = [outcome.reply for outcome in outcomes if outcome.reply]
         answers = [outcome.answer for outcome in outcomes if outcome.answer]
-        received_ns = max((reply.received_ns for reply in replies), default=slot_ns)
+        # What is stored is known when the last answer is there, be it a ticker or a book.
+        arrivals = (reply.received_ns for reply in (*replies, *books.replies))
+        received_ns = max(arrivals, default=slot_ns)
         batch, dropped = build_batch(
-            wire.rows_of(*self._selected(answers, wanted)),
+            wire.rows_of(*self._selected(answers, wanted), books.depths),
             source=self.source_name,
             slot_ns=slot_ns,
             received_ns=received_ns,
@@ -155,14 +187,16 @@ class BybitClient(HttpSource):
             bytes=sum(len(reply.body) for reply in replies),
             rows=len(batch),
             bad_rows=dropped + sum(answer.bad_rows for answer in answers),
+            left_out=sum(outcome.left_out for outcome in outcomes),
         )
+        notices = [*self._unlisted(outcomes, wanted), *self._drift_of(outcomes), *books.notices]
         return Poll(
             source=self.source_name,
             slot_ns=slot_ns,
             batch=batch if len(batch) else None,
-            reports=(report,),
-            problems=problems,
-            notices=self._once([*self._unlisted(outcomes, wanted), *self._drift_of(outcomes)]),
+            reports=(report, books.report) if self._depth_tickers else (report,),
+            problems=(*problems, *books.problems),
+            notices=self._once(notices),
         )
 
     def _selected(

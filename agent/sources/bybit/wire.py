@@ -7,7 +7,7 @@ time of the quotes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from functools import partial
@@ -16,9 +16,11 @@ from typing import Final
 import msgspec
 
 from agent import derive
-from agent.clock import INSTANT_MAX_NS, NS_PER_MS
+from agent.clock import NS_PER_MS
 from agent.errors import SourceError, SourceFailure
 from agent.snapshot import Columns, PlainColumn
+from agent.sources.bybit.depth import NOTIONALS, Depth
+from agent.sources.bybit.envelope import Verdict, instant_ns
 from agent.sources.fetch import Reply
 from agent.sources.rows import UNREADABLE, Rows, decode_each
 
@@ -50,6 +52,8 @@ _EXTRA: Final = {
     "single_oi_usd": "singleOpenInterestValue",
     "both_oi_usd": "openInterestValue",
 }
+_TOP: Final = {"bid_1k": "bid1Price", "ask_1k": "ask1Price"}
+_BOOK_PRICES: Final = tuple(f"{side}_{size}" for size in NOTIONALS for side in ("bid", "ask"))
 _MS: Final = Decimal("0.001")
 _SECONDS_PER_HOUR: Final = 3600
 
@@ -77,13 +81,6 @@ class Result(msgspec.Struct):
     """The list of contracts."""
 
     rows: list[Row] = msgspec.field(name="list")
-
-
-class Verdict(msgspec.Struct):
-    """What any answer begins with; says whether there is a result to look at."""
-
-    retCode: int
-    retMsg: str | None = None
 
 
 class Envelope(Verdict):
@@ -154,7 +151,7 @@ def read(reply: Reply) -> Answer:
         code=code,
         message=envelope.retMsg or "",
         rows=() if code else rows,
-        time_ns=_instant_ns(envelope.time),
+        time_ns=instant_ns(envelope.time),
     )
 
 
@@ -164,23 +161,40 @@ def _read_each(body: bytes) -> Answer:
         return Answer(code=verdict.retCode, message=verdict.retMsg or "")
     raw = _decode_raw_envelope(body)
     rows, bad_rows = decode_each(raw.result.rows, _row_decoder)
-    return Answer(code=0, message="", rows=rows, bad_rows=bad_rows, time_ns=_instant_ns(raw.time))
+    return Answer(code=0, message="", rows=rows, bad_rows=bad_rows, time_ns=instant_ns(raw.time))
 
 
-def _instant_ns(instant_ms: int | None) -> int | None:
-    """None also for what is no time of ours (before 1970, after 2262)."""
-    if instant_ms is None or not 0 <= instant_ms <= INSTANT_MAX_NS // NS_PER_MS:
-        return None
-    return instant_ms * NS_PER_MS
+def rows_of(
+    rows: Sequence[Row],
+    tickers: list[str],
+    stamps_ns: list[int | None],
+    books: Mapping[str, Depth],
+) -> Rows:
+    """The published texts, column by column; missing, null and "" become "".
 
-
-def rows_of(rows: Sequence[Row], tickers: list[str], stamps_ns: list[int | None]) -> Rows:
-    """The published texts, column by column; missing, null and "" become ""."""
+    Args:
+        rows: what to store.
+        tickers: under which names.
+        stamps_ns: the time of each row's answer.
+        books: symbol to its order book: then its prices and its time count.
+    """
     by_key = {key: [getattr(row, key) or "" for row in rows] for key in Row.__struct_fields__}
     columns = {field: by_key[key] for field, key in _PUBLISHED.items()}
     columns["mark_price"] = [
         mark or last for mark, last in zip(by_key["markPrice"], by_key["lastPrice"], strict=True)
     ]
+    if books:
+        found = [books.get(row.symbol) for row in rows]
+        for name in _BOOK_PRICES:
+            # Without its order book the top of it stands for a size of 1k.
+            top = by_key[_TOP[name]] if name in _TOP else [""] * len(rows)
+            columns[name] = [
+                book.prices[name] if book else price for book, price in zip(found, top, strict=True)
+            ]
+        stamps_ns = [
+            book.matched_ns if book and book.matched_ns is not None else stamp_ns
+            for book, stamp_ns in zip(found, stamps_ns, strict=True)
+        ]
     return Rows(
         tickers=tickers,
         columns=columns,
@@ -192,9 +206,8 @@ def rows_of(rows: Sequence[Row], tickers: list[str], stamps_ns: list[int | None]
 def columns_of(rows: Rows, slot_ns: int, received_ns: int) -> Columns:
     """Published and derived columns of rows that hold only plain numbers."""
     published, extra = rows.columns, rows.extra
-    # Without the order book the top of it stands for a size of 1k.
     top = {"bid_1k": published["best_bid"], "ask_1k": published["best_ask"]}
-    columns = derive.complete({**published, **top})
+    columns = derive.complete({**top, **published})
     with localcontext(derive.EXACT):
         interval_s = PlainColumn(derive.each(_hours_as_seconds, extra["interval_h"]))
         until_funding = partial(_seconds_until, slot_ns // NS_PER_MS)
