@@ -237,7 +237,10 @@ def test_no_journal_path() -> None:
     ("text", "warning"),
     [
         ("[variational]\npoll_interval_s = 19", "variational.poll_interval_s is 19: the venue"),
-        ("[bybit]\ndepth_tickers = " + str([f"T{n}" for n in range(121)]), "bybit.depth_tickers"),
+        (
+            'tickers = "all"\n[bybit]\ndepth_tickers = ' + str([f"T{n}" for n in range(81)]),
+            "bybit.depth_tickers",
+        ),
         ('[http]\nlisten = "0.0.0.0:9477"', "http.listen is 0.0.0.0:9477: other machines"),
         ('[http]\nlisten = "somewhere:9477"', "http.listen is somewhere:9477: other machines"),
         ('tickers = ["ALL"]', "tickers names a ticker ALL"),

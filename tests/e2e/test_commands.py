@@ -51,7 +51,11 @@ async def test_once_prints_the_golden_numbers(tmp_path: Path, venues: dict[str, 
     assert round(omni["oi_usd"], 2) == Decimal("196286089.53")
     assert points["platform", "variational"]["markets"] == 486
 
-    assert round(bybit["spread_bps"], 7) == Decimal("0.0093380")
+    assert bybit["best_bid"] == Decimal("107089.10")
+    assert bybit["bid_1k"] == bybit["bid_100k"] == Decimal("80427.80")
+    assert bybit["ask_1k"] == bybit["ask_100k"] == Decimal("80427.90")
+    assert round(bybit["spread_bps"], 7) == Decimal("0.0124335")  # 0.1 / 80427.85
+    assert "bid_1m" not in bybit
     assert bybit["funding_apr"] == Decimal("0.00001938") * 1095
     assert bybit["oi_usd"] == Decimal("2726536988.40")
     assert bybit["volume_24h_usd"] == Decimal("10983940889.6900")

@@ -26,9 +26,14 @@ async def recorded_venues() -> AsyncIterator[str]:
         name = "bybit-tickers-btcusdt-2025-11-04" if known else "bybit-error-10001"
         return body(f"{name}.json")
 
+    async def orderbook(request: web.Request) -> web.Response:
+        known = request.query.get("symbol") == "BTCUSDT"
+        return body(f"bybit-{'orderbook-btcusdt-2026-09-20' if known else 'error-10001'}.json")
+
     app = web.Application()
     app.router.add_get("/metadata/stats", stats)
     app.router.add_get("/v5/market/tickers", tickers)
+    app.router.add_get("/v5/market/orderbook", orderbook)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -71,15 +71,16 @@ class BookReader:
         self._pause_s = pause_s
         self._reaches: dict[str, depth.Reach] = {}
         self._unknown: set[str] = set()
-        self._late: set[str] = set()
-        """Left out of the slot before: they come first in the next."""
+        self._turns: dict[str, int] = {}
+        """Symbol to the slot it was asked for last, slots counted from 1."""
+        self._turn = 0
 
     async def read(self, symbols: Sequence[str]) -> Books:
         """The books of these symbols, but of those that the venue does not know."""
         books = Books()
         wanted = [symbol for symbol in symbols if symbol not in self._unknown]
-        wanted.sort(key=lambda symbol: symbol not in self._late)  # stable: those in front
-        self._late.clear()
+        wanted.sort(key=lambda symbol: self._turns.get(symbol, 0))  # longest not asked comes first
+        self._turn += 1
         await asyncio.gather(*(self._read_one(symbol, books) for symbol in wanted))
         if books.left_out:
             books.notices.append(
@@ -94,7 +95,6 @@ class BookReader:
                 await self._ask(symbol, books)
         except BudgetSpentError:
             books.left_out += 1
-            self._late.add(symbol)
         except TimeoutError:
             books.problems.append(
                 SourceError(
@@ -112,6 +112,7 @@ class BookReader:
         limit = reach.limit
         query = f"category={self._category}&limit={limit}&symbol={quote(symbol, '')}"
         reply = await self._door.get(f"{PATH}?{query}", spare=TICKERS_SHARE)
+        self._turns[symbol] = self._turn
         books.replies.append(reply)
         refusals.check_status(reply, self._pause_s())
         answer = depth.read(reply, symbol)

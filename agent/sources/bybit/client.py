@@ -190,6 +190,8 @@ class BybitClient(HttpSource):
             left_out=sum(outcome.left_out for outcome in outcomes),
         )
         notices = [*self._unlisted(outcomes, wanted), *self._drift_of(outcomes), *books.notices]
+        if report.left_out:
+            notices.append("bybit's rate limit is spent: tickers are left out; see who else asks")
         return Poll(
             source=self.source_name,
             slot_ns=slot_ns,
