@@ -23,8 +23,9 @@ from agent.log import get_logger
 from agent.poll import Poll
 from agent.reload import Change, applicable, changes
 from agent.scheduler import DataCollectorScheduler
+from agent.settlements import SettlementLoop
 from agent.shipper import Shipper
-from agent.sources import SOURCES, DataSourceClient
+from agent.sources import SOURCES, BybitClient, DataSourceClient
 from agent.sources.fetch import open_session
 from agent.status import JournalReport, SinkReport, document, line, stalled
 
@@ -95,6 +96,9 @@ class App:
         )
         stack.push_async_callback(self._close_doors)
         self._open_store(config, self._token)
+        self._settlements = SettlementLoop(
+            self._with_history, store=self.journal, clock=self._clock
+        )
         self._heartbeat = Heartbeat(
             self.journal.append, self._figures, host=self._host, clock=self._clock
         )
@@ -124,6 +128,9 @@ class App:
     ) -> DataSourceClient:
         arguments: dict[str, Any] = dict(getattr(config, name))
         return SOURCES[name](**arguments, session=session, clock=self._clock)
+
+    def _with_history(self) -> list[BybitClient]:
+        return [source for source in self._sources if isinstance(source, BybitClient)]
 
     async def _close_sources(self) -> None:
         for source in self._sources:
@@ -166,6 +173,7 @@ class App:
         self._stop = stop
         self._start("scheduler", self.scheduler.run())
         self._start("heartbeat", self._heartbeat.run())
+        self._start("settlements", self._settlements.run())
         self._start("auditor", self._auditor.run())
         for sink, shipper in self._shippers.items():
             self._start(f"ship {sink}", shipper.run())

@@ -5,12 +5,12 @@ Every entry has one stamp: the slot of the poll it came from, or the instant of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from agent import schema
-from agent.journal.records import Entry
+from agent.journal.records import FUNDING_SUFFIX, Entry
 from agent.line_protocol import encode_batch, encode_point
-from agent.poll import EndpointReport, Poll
+from agent.poll import EndpointReport, Poll, Settlement
 
 AGENT = "agent"
 """The source of entries that no venue made."""
@@ -29,6 +29,28 @@ def poll_entry(poll: Poll, *, host: str, missed_slots: int) -> Entry:
         lines.append(encode_point(schema.POLL, tags, fields, poll.slot_ns))
     points = (0 if poll.batch is None else len(poll.batch)) + bool(poll.platform)
     return Entry(poll.source, poll.slot_ns, "".join(lines).encode(), points)
+
+
+def settlement_entries(source: str, settlements: Iterable[Settlement]) -> list[Entry]:
+    """An entry for each instant of settlement, oldest first.
+
+    They go under a name of their own: their stamps are not slots that the source took.
+    """
+    lines: dict[int, list[str]] = {}
+    for each in settlements:
+        fields = {
+            "rate": each.rate,
+            "interval_s": each.interval_s,
+            "apr": each.apr,
+            "predicted": "1" if each.predicted else "",
+        }
+        tags = {"source": source, "ticker": each.ticker}
+        line = encode_point(schema.FUNDING, tags, fields, each.stamp_ns)
+        lines.setdefault(each.stamp_ns, []).append(line)
+    return [
+        Entry(f"{source}{FUNDING_SUFFIX}", stamp_ns, "".join(found).encode(), len(found))
+        for stamp_ns, found in sorted(lines.items())
+    ]
 
 
 def _report_fields(report: EndpointReport, missed_slots: int) -> dict[str, str]:

@@ -33,6 +33,27 @@ class EndpointReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """A settled funding rate: becomes a `funding` point. Numbers are exact texts.
+
+    Args:
+        ticker: whose.
+        stamp_ns: when it was settled, ns since the epoch.
+        rate: what longs paid shorts for the interval, a fraction.
+        interval_s: length of the interval; "" = not known.
+        apr: the rate, simply annualised; "" = not known.
+        predicted: the last prediction before the settlement, not what was settled.
+    """
+
+    ticker: str
+    stamp_ns: int
+    rate: str
+    interval_s: str
+    apr: str
+    predicted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Poll:
     """All that one poll gave.
 
@@ -44,6 +65,7 @@ class Poll:
         reports: one per endpoint that belongs to the slot.
         problems: what failed; empty when all went well.
         notices: things worth saying once (an unknown key, a ticker that is not listed).
+        settlements: funding that was settled since the poll before, where the source tells.
     """
 
     source: str
@@ -53,6 +75,7 @@ class Poll:
     reports: tuple[EndpointReport, ...] = ()
     problems: tuple[SourceError, ...] = ()
     notices: tuple[str, ...] = ()
+    settlements: tuple[Settlement, ...] = ()
 
     @property
     def ok(self) -> bool:

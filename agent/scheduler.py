@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from agent.clock import NS_PER_S, SYSTEM_CLOCK, Clock
-from agent.entries import event_entry, poll_entry
+from agent.entries import event_entry, poll_entry, settlement_entries
 from agent.errors import JournalError, SourceError, SourceFailure
 from agent.journal.records import Entry
 from agent.log import get_logger
@@ -183,6 +183,7 @@ class DataCollectorScheduler:
         """One poll, stored and handed to the callbacks."""
         poll = await self._poll(source, slot.slot_ns)
         entries = [poll_entry(poll, host=self._host, missed_slots=slot.missed)]
+        entries += settlement_entries(poll.source, poll.settlements)
         if slot.step_ns:
             text = f"the wall clock stepped by {slot.step_ns / NS_PER_S:+.3f} s"
             self._log.warning("clock_stepped", source=poll.source, step_ns=slot.step_ns)

@@ -153,7 +153,7 @@ PLATFORM: Final = Measurement(
 
 FUNDING: Final = Measurement(
     name="funding",
-    meaning="A settled funding rate, at its settlement time.",
+    meaning="A settled funding rate, at its settlement time (Variational: the last prediction).",
     counted=True,
     tags=("source", "ticker"),
     fields=(
@@ -166,6 +166,13 @@ FUNDING: Final = Measurement(
             "nothing tells when it began",
         ),
         Field("apr", "fraction per year", "rate, simply annualised", ANY_SIGN, _UNKNOWN_INPUT),
+        Field(
+            "predicted",
+            "1",
+            "it is what was predicted last before the settlement, not what was settled",
+            ONE,
+            "it is the settled rate",
+        ),
     ),
 )
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from agent.config.values import (
     REASON,
     Allowed,
+    BackfillDays,
     Category,
     DepthTickers,
     Format,
@@ -92,6 +93,10 @@ class BybitConfig(_Section):
             "Order books to read for the 1k, 100k and 1m prices: one request each a poll. "
             "[] = none."
         ),
+    )
+    funding_backfill_days: BackfillDays = Field(
+        default=30,
+        description="How far back settled funding is fetched on start and after an outage; 0 = none is.",
     )
 
     def symbol(self, ticker: str) -> str:

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 TICKERS_MAX: Final = 1000
 POLL_INTERVAL_MIN_S: Final = 1
 POLL_INTERVAL_MAX_S: Final = 3600
+BACKFILL_MAX_DAYS: Final = 365
 TIMEOUT_MAX_S: Final = 60
 JOURNAL_MIN_BYTES: Final = 1 << 20
 JOURNAL_MAX_BYTES: Final = 1 << 50
@@ -245,6 +246,12 @@ Timeout = Annotated[
     BeforeValidator(_no_bool),
     Field(gt=0, le=TIMEOUT_MAX_S, allow_inf_nan=False),
     Allowed(f"seconds, above 0, up to {TIMEOUT_MAX_S}"),
+]
+BackfillDays = Annotated[
+    int,
+    BeforeValidator(_no_bool),
+    Field(ge=0, le=BACKFILL_MAX_DAYS),
+    Allowed(f"whole days, 0 to {BACKFILL_MAX_DAYS}"),
 ]
 JournalBytes = Annotated[
     int,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+FUNDING_SUFFIX = "/funding"
+"""Behind a source's name in the entries of its settlements: their stamps are no slots of its."""
+
 Lane = Literal["newest", "oldest"]
 """Which end of the backlog a batch is taken from."""
 
@@ -14,7 +17,7 @@ class Entry:
     r"""What one poll hands over: becomes one record.
 
     Args:
-        source: who made it ("bybit", "variational", "agent").
+        source: who made it ("bybit", "variational", "agent", "bybit/funding").
         slot_ns: the one stamp that all its lines share, ns since the epoch.
         lines: line protocol, UTF-8, every line ended by "\n"; not empty.
         points: how many of the lines count in the ledger.

@@ -57,6 +57,7 @@ def test_keys_of_the_contract() -> None:
                 "poll_interval_s",
                 "timeout_s",
                 "depth_tickers",
+                "funding_backfill_days",
             )
         ),
         *(f"influxdb.{name}" for name in ("url", "org", "bucket", "token_file")),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+SETTLEMENT_MS = 8 * 3_600_000
 FOLDER = Path(__file__).parent.parent / "e2e" / "recorded"
 
 
@@ -30,9 +31,27 @@ async def recorded_venues() -> AsyncIterator[str]:
         known = request.query.get("symbol") == "BTCUSDT"
         return body(f"bybit-{'orderbook-btcusdt-2026-09-20' if known else 'error-10001'}.json")
 
+    async def funding(request: web.Request) -> web.Response:
+        """Settled every eight hours, newest first, as far as `endTime` and `limit` say."""
+        end_ms, limit = int(request.query["endTime"]), int(request.query["limit"])
+        if request.query.get("symbol") != "BTCUSDT":
+            return body("bybit-error-10001.json")
+        newest_ms = end_ms // SETTLEMENT_MS * SETTLEMENT_MS
+        rows = [
+            {
+                "symbol": "BTCUSDT",
+                "fundingRate": "0.0001",
+                "fundingRateTimestamp": str(newest_ms - index * SETTLEMENT_MS),
+            }
+            for index in range(limit)
+        ]
+        result = {"category": "linear", "list": rows}
+        return web.json_response({"retCode": 0, "retMsg": "OK", "result": result, "time": end_ms})
+
     app = web.Application()
     app.router.add_get("/metadata/stats", stats)
     app.router.add_get("/v5/market/tickers", tickers)
+    app.router.add_get("/v5/market/funding/history", funding)
     app.router.add_get("/v5/market/orderbook", orderbook)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -12,11 +12,12 @@ import aiohttp
 
 from agent.clock import SYSTEM_CLOCK, Clock
 from agent.errors import SourceError, SourceFailure
-from agent.poll import EndpointReport, Poll
+from agent.poll import EndpointReport, Poll, Settlement
 from agent.sources.base import HttpSource, Tickers
 from agent.sources.bybit import refusals, wire
 from agent.sources.bybit.books import BookReader, Books
 from agent.sources.bybit.door import BudgetSpentError, Door
+from agent.sources.bybit.funding import FundingReader, settlements_of
 from agent.sources.conduct import doubled_s
 from agent.sources.fetch import Reply
 from agent.sources.rows import build_batch
@@ -56,6 +57,7 @@ class BybitClient(HttpSource):
         category: "linear".
         symbols: ticker to symbol where it is not TICKER + "USDT".
         depth_tickers: of the tickers that are polled, those whose order book is read too.
+        funding_backfill_days: how far back `settled` is worth asking for; 0 = not at all.
     """
 
     _known_keys = wire.KNOWN_KEYS
@@ -69,6 +71,7 @@ class BybitClient(HttpSource):
         poll_interval_s: int = 1,
         timeout_s: float = 5,
         depth_tickers: Sequence[str] = (),
+        funding_backfill_days: int = 30,
         session: aiohttp.ClientSession | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -84,10 +87,14 @@ class BybitClient(HttpSource):
         self._named = _by_symbol(self._symbols.items())
         self._refused: set[str] = set()
         self._depth_tickers = tuple(depth_tickers)
+        self.backfill_days = funding_backfill_days
         self._door = Door(self._get, clock)
         # A book that takes longer than a slot would cost the next slot's ticker.
         deadline_s = min(timeout_s, poll_interval_s)
         self._books = BookReader(self._door, category, deadline_s, self._pause_s)
+        self._funding = FundingReader(self._door, category, self._pause_s)
+        self._settling: dict[str, str] = {}
+        """Ticker to symbol of what was polled last and pays funding."""
 
     @property
     def source_name(self) -> str:
@@ -111,6 +118,34 @@ class BybitClient(HttpSource):
         if all(outcome.refused for outcome in outcomes):
             problems = (self._nothing_left(),)
         return self._combined(outcomes, problems, wanted, books, slot_ns)
+
+    def settling(self) -> Sequence[str]:
+        """The tickers of the last poll that pay funding; none before the first."""
+        return list(self._settling)
+
+    async def settled(self, ticker: str, since_ns: int) -> list[Settlement]:
+        """What was settled after that instant, oldest first, each once.
+
+        Raises:
+            SourceError: the venue gave none, or wants not to be asked now.
+        """
+        now_ns = self._clock.now_ns()
+        silence_s = self.conduct.silence_left_s(now_ns)
+        if silence_s:
+            raise self._error(
+                SourceFailure.SILENT,
+                f"nothing is asked for another {silence_s} s, as the venue demanded",
+                "it goes on by itself",
+            )
+        symbol = self._settling.get(ticker) or next(iter(self._wanted((ticker,))), None)
+        if symbol is None:
+            return []
+        try:
+            rows = await self._funding.read(symbol, since_ns, now_ns)
+        except SourceError as problem:
+            self._heed((problem,))
+            raise
+        return settlements_of(ticker, rows, since_ns)
 
     async def _ask_all(self, wanted: _Wanted | None) -> Sequence[_Outcome]:
         if wanted is None or len(wanted) > SINGLE_REQUESTS_MAX:
@@ -173,8 +208,14 @@ class BybitClient(HttpSource):
         # What is stored is known when the last answer is there, be it a ticker or a book.
         arrivals = (reply.received_ns for reply in (*replies, *books.replies))
         received_ns = max(arrivals, default=slot_ns)
+        rows, tickers, stamps_ns = self._selected(answers, wanted)
+        if answers and not problems:
+            pairs = zip(tickers, rows, strict=True)
+            self._settling = {
+                ticker: row.symbol for ticker, row in pairs if row.fundingIntervalHour
+            }
         batch, dropped = build_batch(
-            wire.rows_of(*self._selected(answers, wanted), books.depths),
+            wire.rows_of(rows, tickers, stamps_ns, books.depths),
             source=self.source_name,
             slot_ns=slot_ns,
             received_ns=received_ns,

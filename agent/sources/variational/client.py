@@ -19,6 +19,7 @@ from agent.sources.conduct import SILENCE_MAX_S, doubled_s
 from agent.sources.fetch import Reply
 from agent.sources.rows import build_batch
 from agent.sources.variational import wire
+from agent.sources.variational.ledger import PredictedLedger
 
 API_BASE: Final = "https://omni-client-api.prod.ap-northeast-1.variational.io"
 PATH: Final = "/metadata/stats"
@@ -48,6 +49,7 @@ class VariationalClient(HttpSource):
             session=session,
             clock=clock,
         )
+        self._ledger = PredictedLedger()
 
     @property
     def source_name(self) -> str:
@@ -111,6 +113,7 @@ class VariationalClient(HttpSource):
             reports=(report,),
             problems=problems,
             notices=self._once([*unlisted, *self._drift(reply.body)]),
+            settlements=self._ledger.crossed(batch) if len(batch) else (),
         )
 
     def _unlisted(self, tickers: Sequence[str], document: wire.Document) -> list[str]:
