@@ -20,6 +20,8 @@ from agent.poll import Settlement
 
 ROUND_S: Final = 20
 """Between two looks at what is due."""
+FIRST_PAUSE_S: Final = 1
+"""The same as long as no poll has told which tickers there are."""
 DELAY_S: Final = 30
 """How long after an hour has turned its settlements are asked for: they are published by then."""
 SIDE_BY_SIDE: Final = 8
@@ -95,7 +97,8 @@ class SettlementLoop:
                 pass
             except Exception:  # noqa: BLE001  # a bug here must not end the other loops
                 self._log.exception("settlements_crashed")
-            await self._clock.sleep(ROUND_S)
+            known = not self._sources or any(source.settling() for source in self._sources)
+            await self._clock.sleep(ROUND_S if known else FIRST_PAUSE_S)
 
     async def round(self) -> int:
         """Collect what is due; how many settlements came. Raises JournalError."""

@@ -73,7 +73,7 @@ def exported(text: str) -> dict[tuple[str, ...], dict[str, Decimal]]:
     """The journal's counted points: identity to exact fields."""
     points = {}
     for each in (json.loads(line, parse_float=str, parse_int=str) for line in text.splitlines()):
-        if each["measurement"] in {"snapshot", "platform"}:
+        if each["measurement"] in {"snapshot", "platform", "funding"}:
             tags = tuple(each.pop(key, "") for key in ("measurement", "source", "ticker", "ts"))
             points[tags] = {name: Decimal(value) for name, value in each.items()}
     return points
@@ -82,8 +82,9 @@ def exported(text: str) -> dict[tuple[str, ...], dict[str, Decimal]]:
 def rows_of(influxdb: InfluxServer, bucket: str) -> dict[tuple[str, ...], dict[str, Decimal]]:
     """The same from InfluxDB; every field must be a float there."""
     flux = f"""
+        COUNTED = ["snapshot", "platform", "funding"]
         from(bucket: "{bucket}") |> range(start: 0)
-          |> filter(fn: (r) => r._measurement == "snapshot" or r._measurement == "platform")
+          |> filter(fn: (r) => contains(value: r._measurement, set: COUNTED))
           |> group()
     """
     points: dict[tuple[str, ...], dict[str, Decimal]] = {}
@@ -165,3 +166,38 @@ async def test_a_wrong_token_parks_and_a_right_one_resumes(
         log = "".join(program.lines)
         assert right not in log
         assert '"wrong"' not in log
+
+
+async def test_depth_and_settled_funding_arrive(
+    tmp_path: Path,
+    venues: dict[str, str],
+    store: dict[str, str],
+    influxdb: InfluxServer,
+    bucket: str,
+) -> None:
+    """The order book's prices and thirty days of settlements, each once, at their times."""
+    async with running(tmp_path, **venues, **store) as program:
+        url = json.loads(await program.wait_for('"started"'))["http"]
+        await status_when(url, stored(90 + 3))
+        assert await program.stop() == 0
+    rows = rows_of(influxdb, bucket)
+    settled = {key[3]: fields for key, fields in rows.items() if key[0] == "funding"}
+    assert len(settled) == 90
+    for stamp, fields in settled.items():
+        assert re.search(r"T(00|08|16):00:00Z$", stamp)
+        assert fields == {
+            "rate": Decimal("0.0001"),
+            "interval_s": Decimal(28800),
+            "apr": Decimal("0.1095"),
+        }
+    snapshots = [fields for key, fields in rows.items() if key[:2] == ("snapshot", "bybit")]
+    assert snapshots
+    for fields in snapshots:
+        assert fields["bid_100k"] == Decimal("80427.8")
+        assert fields["ask_100k"] == Decimal("80427.9")
+        assert "bid_1m" not in fields
+    (endpoints,) = influxdb.query(
+        f'from(bucket: "{bucket}") |> range(start: 0) |> filter(fn: (r) => r._measurement == '
+        '"poll" and r.endpoint == "orderbook" and r._field == "ok") |> group() |> min()'
+    )
+    assert Decimal(endpoints["_value"]) == 1
