@@ -85,6 +85,8 @@ class SettlementLoop:
         self._clock = clock
         self._asked_hour: dict[tuple[str, str], int] = {}
         """Source and ticker to the hour (since the epoch) after which it was asked for."""
+        self._reached: dict[tuple[str, str], int] = {}
+        """Source and ticker to the settlement collected last, as far as this run knows."""
         self._failing: set[str] = set()
         self._log = get_logger()
 
@@ -97,7 +99,7 @@ class SettlementLoop:
                 pass
             except Exception:  # noqa: BLE001  # a bug here must not end the other loops
                 self._log.exception("settlements_crashed")
-            known = not self._sources or any(source.settling() for source in self._sources)
+            known = all(source.settling() for source in self._sources())
             await self._clock.sleep(ROUND_S if known else FIRST_PAUSE_S)
 
     async def round(self) -> int:
@@ -119,6 +121,9 @@ class SettlementLoop:
             if first:
                 await self._clock.sleep(PAUSE_S)
             group = due[first : first + SIDE_BY_SIDE]
+            # A journal that takes no writes now keeps polls in memory: it is not given what can
+            # be fetched later.
+            await self._store.put_state(f"settlements_hour:{name}", str(hour))
             answers = await asyncio.gather(*(self._ask(source, ticker) for ticker in group))
             good = {
                 ticker: answer
@@ -135,20 +140,27 @@ class SettlementLoop:
 
     async def _ask(self, source: SettlingSource, ticker: str) -> list[Settlement] | SourceError:
         floor_ns = self._clock.now_ns() - source.backfill_days * _DAY_NS
-        kept = await self._store.get_state(_key(source.source_name, ticker))
+        reached_ns = self._reached.get((source.source_name, ticker))
+        if reached_ns is None:
+            kept = await self._store.get_state(_key(source.source_name, ticker))
+            reached_ns = int(kept or 0)
         try:
-            return await source.settled(ticker, max(floor_ns, int(kept or 0)))
+            return await source.settled(ticker, max(floor_ns, reached_ns))
         except SourceError as problem:
             return problem
 
     async def _keep(self, source: str, answers: dict[str, list[Settlement]]) -> int:
         """Store the points, then how far each ticker got: a crash between repeats, never loses."""
         settlements = [each for found in answers.values() for each in found]
+        reached = {
+            (source, ticker): found[-1].stamp_ns for ticker, found in answers.items() if found
+        }
+        # What the journal refuses it holds in memory: that must not be given again.
+        self._reached.update(reached)
         if settlements:
             await self._store.append(settlement_entries(source, settlements))
-        for ticker, found in answers.items():
-            if found:
-                await self._store.put_state(_key(source, ticker), str(found[-1].stamp_ns))
+        for (_, ticker), stamp_ns in reached.items():
+            await self._store.put_state(_key(source, ticker), str(stamp_ns))
         return len(settlements)
 
     def _note(self, source: str, problems: Sequence[SourceError]) -> None:

@@ -20,7 +20,7 @@ from agent.sources import BybitClient, VariationalClient
 from agent.sources.fetch import open_session
 from bench.counterparts import BYBIT_PATH, VARIATIONAL_PATH
 from bench.payloads import Documents
-from bench.pipeline import FIRST_SLOT_NS, SINK, entries_of, open_store
+from bench.pipeline import FIRST_SLOT_NS, SINK, entries_of, open_store, unbounded
 from bench.straightforward import GZIP_LEVEL, Straightforward
 
 HTTP_NO_CONTENT: Final = 204
@@ -50,8 +50,8 @@ class OurRound:
     async def _open(self) -> None:
         self._session = open_session(1)
         self._sources = [
-            source(api_base=self._url, poll_interval_s=1, session=self._session)
-            for source in (BybitClient, VariationalClient)
+            BybitClient(api_base=self._url, session=self._session, budget=unbounded()),
+            VariationalClient(api_base=self._url, poll_interval_s=1, session=self._session),
         ]
         self._door = InfluxDoor(self._url, ORG, BUCKET, FixedToken())
 

@@ -14,6 +14,7 @@ from agent.journal.store import Store
 from agent.poll import Poll
 from agent.shipper import BATCH_BYTES_MAX, BATCH_POINTS_MAX
 from agent.sources import BybitClient, VariationalClient
+from agent.sources.budget import RateBudget
 from agent.sources.fetch import Reply
 from bench.payloads import Documents
 from bench.timing import Stages
@@ -24,6 +25,12 @@ SINK: Final = "influxdb"
 JOURNAL_BYTES_MAX: Final = 4 << 30
 AGE_MAX_S: Final = 10**9
 RECEIVED_AFTER_NS: Final = NS_PER_S
+REQUESTS_MAX: Final = 10**9
+
+
+def unbounded() -> RateBudget:
+    """No limit on what is asked: there is no venue."""
+    return RateBudget(SYSTEM_CLOCK, REQUESTS_MAX, 1)
 
 
 class _Bybit(BybitClient):
@@ -61,7 +68,7 @@ class Pipeline:
         self.points = 0
         self.body = b""
         self._loop = asyncio.new_event_loop()
-        self._bybit = _Bybit()
+        self._bybit = _Bybit(budget=unbounded())
         self._variational = _Variational()
         self._slot_ns = FIRST_SLOT_NS
 

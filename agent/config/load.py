@@ -34,8 +34,8 @@ BYBIT_REQUESTS_PER_S_MAX: Final = 90
 
 https://bybit-exchange.github.io/docs/v5/rate-limit
 """
-BYBIT_TICKER_REQUESTS_MAX: Final = 10
-"""Of these, what the tickers may take in a second; order books have the rest."""
+BYBIT_OTHER_REQUESTS_MAX: Final = 15
+"""Of these, what order books leave in a second for tickers, histories and lists."""
 
 _OPERATION: Final = "read configuration"
 _TOML_PLACE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -252,7 +252,7 @@ def _warnings(config: Config) -> Iterator[str]:
     every = config.tickers == "all"
     books = sum(every or name in config.tickers for name in config.bybit.depth_tickers)
     books_per_s = books / config.bybit.poll_interval_s
-    books_max = BYBIT_REQUESTS_PER_S_MAX - BYBIT_TICKER_REQUESTS_MAX
+    books_max = BYBIT_REQUESTS_PER_S_MAX - BYBIT_OTHER_REQUESTS_MAX
     if "bybit" in config.data_sources and books_per_s > books_max:
         yield (
             f"bybit.depth_tickers and bybit.poll_interval_s make {books_per_s:.0f} order books a "

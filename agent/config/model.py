@@ -96,7 +96,8 @@ class BybitConfig(_Section):
     )
     funding_backfill_days: BackfillDays = Field(
         default=30,
-        description="How far back settled funding is fetched on start and after an outage; 0 = none is.",
+        description="How far back settled funding is fetched on start and after an outage; "
+        "0 = none is collected.",
     )
 
     def symbol(self, ticker: str) -> str:

@@ -20,7 +20,7 @@ from agent import schema
 from agent.journal import refusals, rows
 from agent.journal.database import connect, explain, garbled_is_corrupt
 from agent.journal.fragment import decompress
-from agent.journal.records import Record
+from agent.journal.records import Record, venue_of
 from agent.journal.spans import holds
 from agent.journal.tables import spans_of
 
@@ -106,10 +106,10 @@ class _Counter:
             for record in of_slot:
                 by_source[record.source].append(record)
                 if record.seq <= self._forgotten_seq:
-                    result.unsure.add((record.source, window_ns))
+                    result.unsure.add((venue_of(record.source), window_ns))
             for source, of_source in by_source.items():
                 for measurement, points in self._points(of_source).items():
-                    result.points[Cell(measurement, source, window_ns)] += points
+                    result.points[Cell(measurement, venue_of(source), window_ns)] += points
         return result
 
     def _records(self, since_ns: int, until_ns: int) -> Iterator[Record]:

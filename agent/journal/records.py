@@ -12,6 +12,11 @@ Lane = Literal["newest", "oldest"]
 """Which end of the backlog a batch is taken from."""
 
 
+def venue_of(source: str) -> str:
+    """The `source` tag of an entry's lines."""
+    return source.removesuffix(FUNDING_SUFFIX)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     r"""What one poll hands over: becomes one record.

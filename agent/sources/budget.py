@@ -26,9 +26,13 @@ class RateBudget:
         self._taken: deque[tuple[int, int]] = deque()
         """When (monotonic ns) how many were taken; none older than a window."""
         self._in_window = 0
+        self.taken = 0
+        """How many were ever taken."""
         self._told = requests_max
         """What the venue said is left, less what was taken since."""
         self._told_until_ns = 0
+        self._told_at = 0
+        """How many were taken when the venue said so."""
 
     def left(self) -> int:
         """How many may go out now."""
@@ -46,16 +50,24 @@ class RateBudget:
             self._taken.append((self._clock.monotonic_ns(), granted))
             self._in_window += granted
             self._told -= granted
+            self.taken += granted
         return granted
 
-    def heed(self, told: int, duration_ns: int) -> None:
+    def heed(self, told: int, duration_ns: int, asked: int) -> None:
         """Take no more than the venue says is left, for that long (bounded by the window).
 
-        Of several answers in that time the strictest counts.
+        Answers come out of order: of requests that were under way together the strictest counts,
+        and what was taken since is held not to be in the venue's count yet.
+
+        Args:
+            told: what is left; below 0 is 0.
+            duration_ns: until the venue counts anew.
+            asked: `taken` when the request of this answer went out, with it.
         """
         now_ns = self._clock.monotonic_ns()
-        if now_ns >= self._told_until_ns:
-            self._told = self._requests_max
-        self._told = min(self._told, max(0, told))
         until_ns = now_ns + max(0, min(duration_ns, self._window_ns))
-        self._told_until_ns = max(self._told_until_ns, until_ns)
+        told = max(0, told - (self.taken - asked))
+        if now_ns < self._told_until_ns and asked <= self._told_at:
+            told = min(told, self._told)
+            until_ns = max(until_ns, self._told_until_ns)
+        self._told, self._told_until_ns, self._told_at = told, until_ns, self.taken

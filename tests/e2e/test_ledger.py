@@ -52,6 +52,7 @@ async def test_the_ledger_is_the_same_everywhere(tmp_path: Path) -> None:
             "PERPFLUX_VARIATIONAL__POLL_INTERVAL_S": "3600",
             "PERPFLUX_BYBIT__API_BASE": venues,
             "PERPFLUX_BYBIT__POLL_INTERVAL_S": "3600",
+            "PERPFLUX_BYBIT__FUNDING_BACKFILL_DAYS": "0",
             "INFLUXDB_V2_URL": store,
             "INFLUXDB_V2_ORG": "perps",
             "INFLUXDB_V2_TOKEN": "secret",

@@ -10,6 +10,7 @@ import pytest
 from agent.clock import NS_PER_S
 from agent.errors import JournalError
 from agent.journal import Desk, Entry, Rejected, census, refusals
+from agent.journal.records import FUNDING_SUFFIX
 from agent.journal.store import Store
 from tests.journal.make import SINK, damage, store_at
 from tests.support.clock import START_NS
@@ -41,6 +42,13 @@ def poll(second: int, *tickers: str, source: str = "bybit", platform: bool = Fal
     lines.append(f"poll,source={source},host=h,endpoint=e ok=1 {slot_ns}")
     data = "".join(f"{line}\n" for line in lines).encode()
     return Entry(source, slot_ns, data, len(lines) - 1)
+
+
+def funding(second: int, ticker: str) -> Entry:
+    """A settlement's entry."""
+    slot_ns = START_NS + second * NS_PER_S
+    line = f"funding,source=bybit,ticker={ticker} rate=0.0001 {slot_ns}\n"
+    return Entry(f"bybit{FUNDING_SUFFIX}", slot_ns, line.encode(), 1)
 
 
 def settle(store: Store, *rejected: Rejected) -> None:
@@ -159,3 +167,11 @@ def test_an_unreadable_journal_is_an_error(path: Path) -> None:
         census.extent(path)
     with pytest.raises(JournalError, match=r"journal\.db"):
         count(path)
+
+
+def test_settlements_count_for_their_venue(store: Store, path: Path) -> None:
+    """They lie under a name of their own, but carry their venue's tag; collected twice is one."""
+    store.append([poll(0, "BTC"), funding(0, "BTC"), funding(0, "ETH")])
+    store.append([funding(0, "BTC")])
+    settle(store)
+    assert count(path) == {("snapshot", "bybit", 0): 1, ("funding", "bybit", 0): 2}

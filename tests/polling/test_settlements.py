@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent.clock import NS_PER_S
 from agent.entries import settlement_entries
 from agent.errors import JournalError, SourceError
@@ -128,16 +130,34 @@ async def test_tickers_settled_together_are_one_entry() -> None:
 
 
 async def test_a_journal_that_refuses_loses_nothing() -> None:
-    """What could not be stored is not marked as collected: it comes in a later round."""
+    """While it takes no writes nothing is asked for; what comes later comes in a later round."""
     store, venue = FakeStore(), HourlyVenue(FakeClock())
     loop = loop_of(venue, store)
     store.refuses = True
-    try:
+    with pytest.raises(JournalError):
         await loop.round()
-    except JournalError:
-        store.refuses = False
+    assert venue.asked == []
+    store.refuses = False
     assert await loop.round() == 24
     assert len(stamps(store)) == 24
+
+
+async def test_what_the_journal_holds_in_memory_is_not_given_again() -> None:
+    """An append that is refused is held by the journal: it is not asked for a second time."""
+    store, venue = FakeStore(), HourlyVenue(FakeClock())
+    loop = loop_of(venue, store)
+    settled = venue.settled
+
+    async def full_meanwhile(ticker: str, since_ns: int) -> list[Settlement]:
+        store.refuses = True
+        return await settled(ticker, since_ns)
+
+    venue.settled = full_meanwhile  # type: ignore[method-assign]  # the disk fills up just then
+    with pytest.raises(JournalError):
+        await loop.round()
+    store.refuses, venue.settled = False, settled  # type: ignore[method-assign]  # as before
+    assert await loop.round() == 0
+    assert venue.asked[-1] == ("BTC", START_NS)
 
 
 def test_the_lines() -> None:

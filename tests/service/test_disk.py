@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.config import BybitConfig
 from agent.demo.market import Market
 from agent.demo.venues import SimulatedVenues
 from agent.journal import Journal
@@ -39,9 +40,10 @@ def table() -> dict[tuple[str, int], int]:
 
 
 def client_of(source: str, url: str, clock: FakeClock) -> HttpSource:
-    """The source, polled every second."""
+    """The source, polled every second, with order books as they are read by default."""
     if source == "bybit":
-        return BybitClient(api_base=url, poll_interval_s=1, clock=clock)
+        deep = BybitConfig().depth_tickers
+        return BybitClient(api_base=url, poll_interval_s=1, depth_tickers=deep, clock=clock)
     return VariationalClient(api_base=url, poll_interval_s=1, clock=clock)
 
 

@@ -107,6 +107,8 @@ class FakeStore:
 
     async def put_state(self, key: str, value: str | None) -> None:
         """Put it."""
+        if self.refuses:
+            raise JournalError("put state", "no space left", "free some")
         self.state[key] = value
 
     @property

@@ -65,7 +65,9 @@ polls()
   |> to(bucket: rollup)
 
 polls()
-  |> filter(fn: (r) => r._field == "bad_rows" or r._field == "missed_slots")
+  |> filter(
+    fn: (r) => r._field == "bad_rows" or r._field == "missed_slots" or r._field == "left_out",
+  )
   |> aggregateWindow(every: 1m, fn: sum, createEmpty: false)
   |> to(bucket: rollup)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
@@ -11,7 +11,7 @@ from urllib.parse import quote
 from agent.errors import SourceError, SourceFailure
 from agent.poll import EndpointReport
 from agent.sources.bybit import depth, refusals
-from agent.sources.bybit.door import TICKERS_SHARE, BudgetSpentError, Door
+from agent.sources.bybit.door import HISTORIES_SHARE, TICKERS_SHARE, BudgetSpentError, Door
 from agent.sources.fetch import Reply
 
 PATH: Final = "/v5/market/orderbook"
@@ -111,7 +111,8 @@ class BookReader:
         reach = self._reaches.setdefault(symbol, depth.Reach())
         limit = reach.limit
         query = f"category={self._category}&limit={limit}&symbol={quote(symbol, '')}"
-        reply = await self._door.get(f"{PATH}?{query}", spare=TICKERS_SHARE)
+        spare = TICKERS_SHARE + HISTORIES_SHARE
+        reply = await self._door.get(f"{PATH}?{query}", spare=spare)
         self._turns[symbol] = self._turn
         books.replies.append(reply)
         refusals.check_status(reply, self._pause_s())
@@ -129,15 +130,3 @@ class BookReader:
             return
         reach.learn(answer.book, found, limit)
         books.depths[symbol] = found
-
-
-def of_rows(symbols: Sequence[str], depths: Mapping[str, depth.Depth]) -> dict[str, list[str]]:
-    """Price columns for rows of these symbols, "" where there is no book."""
-    return {
-        f"book_{side}_{size}": [
-            depths[symbol].prices[f"{side}_{size}"] if symbol in depths else ""
-            for symbol in symbols
-        ]
-        for side in ("bid", "ask")
-        for size in depth.NOTIONALS
-    }

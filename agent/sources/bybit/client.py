@@ -14,6 +14,7 @@ from agent.clock import SYSTEM_CLOCK, Clock
 from agent.errors import SourceError, SourceFailure
 from agent.poll import EndpointReport, Poll, Settlement
 from agent.sources.base import HttpSource, Tickers
+from agent.sources.budget import RateBudget
 from agent.sources.bybit import refusals, wire
 from agent.sources.bybit.books import BookReader, Books
 from agent.sources.bybit.door import BudgetSpentError, Door
@@ -27,6 +28,8 @@ PATH: Final = "/v5/market/tickers"
 ENDPOINT: Final = "tickers"
 SINGLE_REQUESTS_MAX: Final = 8
 """Up to here one small request a symbol is cheaper on the wire than the list of all (363 KB)."""
+BOOK_DEADLINE_PERCENT: Final = 80
+"""Of a slot: a book that takes longer would cost the ticker of the next."""
 QUOTE_COIN: Final = "USDT"
 
 _Wanted = Mapping[str, Sequence[str]]
@@ -58,11 +61,12 @@ class BybitClient(HttpSource):
         symbols: ticker to symbol where it is not TICKER + "USDT".
         depth_tickers: of the tickers that are polled, those whose order book is read too.
         funding_backfill_days: how far back `settled` is worth asking for; 0 = not at all.
+        budget: how many requests may go out; None = the one of all clients on this clock.
     """
 
     _known_keys = wire.KNOWN_KEYS
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # one for each key of its section, and three for tests
         self,
         *,
         api_base: str = API_BASE,
@@ -74,6 +78,7 @@ class BybitClient(HttpSource):
         funding_backfill_days: int = 30,
         session: aiohttp.ClientSession | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        budget: RateBudget | None = None,
     ) -> None:
         super().__init__(
             api_base=api_base,
@@ -88,9 +93,8 @@ class BybitClient(HttpSource):
         self._refused: set[str] = set()
         self._depth_tickers = tuple(depth_tickers)
         self.backfill_days = funding_backfill_days
-        self._door = Door(self._get, clock)
-        # A book that takes longer than a slot would cost the next slot's ticker.
-        deadline_s = min(timeout_s, poll_interval_s)
+        self._door = Door(self._get, clock, budget)
+        deadline_s = min(timeout_s, poll_interval_s * BOOK_DEADLINE_PERCENT / 100)
         self._books = BookReader(self._door, category, deadline_s, self._pause_s)
         self._funding = FundingReader(self._door, category, self._pause_s)
         self._settling: dict[str, str] = {}
@@ -143,7 +147,7 @@ class BybitClient(HttpSource):
         try:
             rows = await self._funding.read(symbol, since_ns, now_ns)
         except SourceError as problem:
-            self._heed((problem,))
+            self._behave((problem,))
             raise
         return settlements_of(ticker, rows, since_ns)
 
@@ -170,6 +174,11 @@ class BybitClient(HttpSource):
 
     def _behave(self, problems: Sequence[SourceError]) -> None:
         """Fall silent as the answers of a slot demand: longer with each limited slot in a row."""
+        if self.conduct.silence_left_s(self._clock.now_ns()):
+            # Demanded meanwhile of another request: no answer of the same time undoes it, and of
+            # several refusals at once only the first counts for the doubling.
+            self._heed(problems)
+            return
         if not problems:
             self.conduct.answered()
         self._heed(problems)

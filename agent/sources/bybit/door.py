@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from agent.clock import NS_PER_MS, NS_PER_S, Clock
 from agent.errors import SourceError, SourceFailure
@@ -18,11 +19,22 @@ REQUESTS_MAX: Final = 540
 WINDOW_S: Final = 6
 """Tighter than the venue's 600 in 5 s: requests do not travel equally fast, others may ask too."""
 TICKERS_SHARE: Final = 60
-"""What order books and histories leave for the tickers: more than these ever ask in a window."""
+"""What everything else leaves for the tickers: more than these ever ask in a window."""
+HISTORIES_SHARE: Final = 30
+"""What order books leave for histories and lists besides, so that these get on."""
 TOLD_MARGIN: Final = 10
 """A tenth of the limit that the venue tells is left to others on the same address."""
 
 _NUMBER_LENGTH_MAX: Final = 15
+_budgets: WeakKeyDictionary[Clock, RateBudget] = WeakKeyDictionary()
+
+
+def shared_budget(clock: Clock) -> RateBudget:
+    """The one budget of all clients on this clock: the venue counts by address, not by client.
+
+    A client that takes another's place (a reload) goes on with what that one has left.
+    """
+    return _budgets.setdefault(clock, RateBudget(clock, REQUESTS_MAX, WINDOW_S))
 
 
 class BudgetSpentError(SourceError):
@@ -35,12 +47,18 @@ class Door:
     Args:
         get: the request itself: path with query to answer.
         clock: where time comes from.
+        budget: what is left; None = that of all clients on this clock.
     """
 
-    def __init__(self, get: Callable[[str], Awaitable[Reply]], clock: Clock) -> None:
+    def __init__(
+        self,
+        get: Callable[[str], Awaitable[Reply]],
+        clock: Clock,
+        budget: RateBudget | None = None,
+    ) -> None:
         self._get = get
         self._clock = clock
-        self._budget = RateBudget(clock, REQUESTS_MAX, WINDOW_S)
+        self._budget = budget or shared_budget(clock)
 
     async def get(self, path: str, *, spare: int = 0) -> Reply:
         """The answer to a GET.
@@ -60,10 +78,11 @@ class Door:
                 "see what else uses this address, or ask less: bybit.depth_tickers",
                 kind=SourceFailure.SILENT,
             )
+        asked = self._budget.taken
         reply = await self._get(path)
         told = left_of(reply.headers, self._clock.now_ns())
         if told is not None:
-            self._budget.heed(*told)
+            self._budget.heed(*told, asked)
         return reply
 
 

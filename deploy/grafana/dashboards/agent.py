@@ -128,7 +128,8 @@ def _poll() -> Section:
             panels.chart(
                 "Lost before the journal",
                 "Bad rows could not be read; missed slots were skipped, because a poll took too "
-                "long or the agent was down. Counts in each window; good is 0.",
+                "long or the agent was down; left out are requests for which the venue's rate "
+                "limit had no room. Counts in each window; good is 0.",
                 "agent/dropped",
                 unit="none",
                 decimals=0,
@@ -139,6 +140,7 @@ def _poll() -> Section:
                     overrides=[
                         panels.named("bad_rows", f"{SOURCE_ENDPOINT} bad rows"),
                         panels.named("missed_slots", f"{SOURCE_ENDPOINT} missed slots"),
+                        panels.named("left_out", f"{SOURCE_ENDPOINT} left out"),
                     ],
                 ),
             ),
