@@ -13,6 +13,7 @@ from agent.config import known_keys
 from agent.config.keys import sections
 from agent.line_protocol import Point, parse_lines
 from agent.sources import SOURCES
+from agent.sources.bybit import depth
 from agent.sources.bybit import wire as bybit
 from agent.sources.variational import wire as variational
 from deploy.docs.build import ROOT, files
@@ -21,7 +22,7 @@ from deploy.docs.origins import ORIGINS
 CASES = ROOT / "tests/sources"
 KEYS = {
     "variational": {key.removeprefix("listings.") for key in variational.KNOWN_KEYS},
-    "bybit": {key.removeprefix("result.list.") for key in bybit.KNOWN_KEYS},
+    "bybit": {key.removeprefix("result.list.") for key in bybit.KNOWN_KEYS} | depth.READ_KEYS,
 }
 RANGES: dict[str, Callable[[float], bool]] = {
     schema.ABOVE_ZERO: lambda number: number > 0,

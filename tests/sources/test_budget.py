@@ -153,7 +153,10 @@ async def polled(slots: int, books: int, headers: dict[str, str]) -> tuple[list[
     with venue() as mocked:
         mocked.answer("/v5/market/tickers?category=linear", body, repeat=True, headers=headers)
         mocked.answer(None, b'{"retCode":10001}', repeat=True, headers=headers)
-        async with BybitClient(depth_tickers=names, clock=clock) as client:
+        # The deadlines are real time: long ones, however slow the machine.
+        async with BybitClient(
+            depth_tickers=names, clock=clock, poll_interval_s=60, timeout_s=60
+        ) as client:
             for _ in range(slots):
                 client._books._unknown.clear()
                 polls.append(await client.poll("all", START_NS))

@@ -75,6 +75,10 @@ class _Result(msgspec.Struct):
     cts: int | None = None
 
 
+READ_KEYS: Final = frozenset(_Result.__struct_fields__)
+"""Keys of an order book that are read."""
+
+
 class _Envelope(msgspec.Struct):
     result: _Result
 
