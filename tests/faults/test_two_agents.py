@@ -59,6 +59,7 @@ async def test_two_agents_write_one_identical_series(
             "PERPFLUX_VARIATIONAL__API_BASE": venues.url,
             "PERPFLUX_VARIATIONAL__POLL_INTERVAL_S": str(INTERVAL_S),
             "PERPFLUX_BYBIT__API_BASE": venues.url,
+            "PERPFLUX_BYBIT__FUNDING_BACKFILL_DAYS": "0",
             "PERPFLUX_BYBIT__POLL_INTERVAL_S": str(INTERVAL_S),
             "PERPFLUX_INFLUXDB__URL": influxdb.url,
             "PERPFLUX_INFLUXDB__ORG": influxdb.org,

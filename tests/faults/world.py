@@ -238,6 +238,9 @@ async def _world(
             "PERPFLUX_VARIATIONAL__API_BASE": venues_url,
             "PERPFLUX_VARIATIONAL__POLL_INTERVAL_S": "1",
             "PERPFLUX_BYBIT__API_BASE": venues_url,
+            # The oracle knows polls of the two documents.
+            "PERPFLUX_BYBIT__DEPTH_TICKERS": "",
+            "PERPFLUX_BYBIT__FUNDING_BACKFILL_DAYS": "0",
             "PERPFLUX_INFLUXDB__URL": proxy.url,
             "PERPFLUX_INFLUXDB__ORG": server.org,
             "PERPFLUX_INFLUXDB__BUCKET": bucket,
