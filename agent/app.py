@@ -16,7 +16,7 @@ from agent.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, Clock
 from agent.config import Config, Loaded, TokenSource
 from agent.errors import JournalError
 from agent.heartbeat import Heartbeat
-from agent.http import HttpServer
+from agent.http import HttpServer, Live
 from agent.influx import InfluxDoor, client_library
 from agent.journal import Backlog, Journal, Ledger
 from agent.log import get_logger
@@ -110,7 +110,15 @@ class App:
             host=self._host,
             clock=self._clock,
         )
-        self._http = HttpServer(self.status, self.stalled)
+        self._live = Live(self._intervals_s, self._clock)
+        stack.callback(self._live.close)
+        self.scheduler.add_listener(self._live.take)
+        self._http = HttpServer(
+            self.status, self.stalled, self._live, Path(config.journal.path), self._clock
+        )
+
+    def _intervals_s(self) -> dict[str, int]:
+        return {name: each.interval_s for name, each in self.scheduler.status.items()}
 
     async def _close_journal(self) -> None:
         await self.journal.close()
@@ -220,6 +228,7 @@ class App:
             for name in after.data_sources
         ]
         await self.scheduler.exchange(self._sources, after.tickers)
+        self._live.retain(after.data_sources)
         for source in former.values():
             await source.close()
 

@@ -154,6 +154,10 @@ class Board:
         self._sources: dict[str, _Source] = {}
         self._meetings: dict[tuple[str, str], dict[str, _Meeting]] = defaultdict(dict)
 
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return sum(len(each.rows) + len(each.left_behind) for each in self._sources.values())
+
     def take(self, batch: Batch) -> None:
         """Take a poll's batch; one that is older than the newest of its source is passed over."""
         name = batch.source

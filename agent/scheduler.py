@@ -28,6 +28,7 @@ POLL_DEADLINE_S: Final = 90
 CALLBACK_DEADLINE_S: Final = 5
 
 Callback = Callable[[Snapshot], Awaitable[None] | None]
+Listener = Callable[[Poll], None]
 
 
 class Store(Protocol):
@@ -102,6 +103,7 @@ class DataCollectorScheduler:
         """Held, by source, while a slot is taken."""
         self._callbacks: list[Callback] = []
         self._broken_callbacks: set[Callback] = set()
+        self._listeners: list[Listener] = []
         self._log = get_logger()
         self.store_failures = 0
         """Appends refused by the store in a row; 0 = it takes writes."""
@@ -114,6 +116,10 @@ class DataCollectorScheduler:
     def add_callback(self, callback: Callback) -> None:
         """Call this, plain or async, with each snapshot after it was taken."""
         self._callbacks.append(callback)
+
+    def add_listener(self, listener: Listener) -> None:
+        """Call this with each poll after it was stored; it must return at once and not raise."""
+        self._listeners.append(listener)
 
     async def run(self) -> None:
         """Poll every source in its slots until cancelled."""
@@ -194,6 +200,8 @@ class DataCollectorScheduler:
         if first:
             rows = 0 if poll.batch is None else len(poll.batch)
             self._log.info("source_ready", source=poll.source, rows=rows)
+        for listener in self._listeners:
+            listener(poll)
         await self._call_back(poll)
         return poll
 

@@ -1,5 +1,6 @@
-"""The agent's read-only HTTP side: health, metrics and status."""
+"""The agent's read-only HTTP side: the live page, its API, health, metrics and status."""
 
+from agent.http.live import Live
 from agent.http.server import HttpServer
 
-__all__ = ["HttpServer"]
+__all__ = ["HttpServer", "Live"]

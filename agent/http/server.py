@@ -4,41 +4,48 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
 
+from agent.clock import SYSTEM_CLOCK, Clock
 from agent.errors import PerpfluxError
 from agent.heartbeat import process_figures
+from agent.http.api import Api
+from agent.http.guard import add_headers, guard
+from agent.http.live import Live
 from agent.http.metrics import CONTENT_TYPE, metrics_text
+from agent.http.page import load
 
 REQUEST_BYTES_MAX: Final = 4096
 """Nothing is uploaded here."""
 SHUTDOWN_TIMEOUT_S: Final = 1
 
-INDEX: Final = """perpflux: read-only
-/healthz   the loops turn
-/readyz    the journal takes writes
-/metrics   Prometheus text
-/status    JSON: sources, ledger, shipping
-"""
-
 
 class HttpServer:
-    """Serves health, metrics and status.
+    """Serves the live page, the API, health, metrics and status.
 
     Args:
         status: makes the status document anew.
         stalled: names of loops that do not turn.
+        live: what is now.
+        journal: the journal's file.
+        clock: where time comes from.
     """
 
     def __init__(
         self,
         status: Callable[[], Awaitable[dict[str, Any]]],
         stalled: Callable[[], list[str]],
+        live: Live,
+        journal: Path,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._status = status
         self._stalled = stalled
+        self._live = live
+        self._api = Api(live, journal, clock)
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> str:
@@ -47,13 +54,23 @@ class HttpServer:
         Raises:
             PerpfluxError: the address cannot be listened on.
         """
-        app = web.Application(client_max_size=REQUEST_BYTES_MAX)
-        app.router.add_get("/", self._index)
+        app = web.Application(client_max_size=REQUEST_BYTES_MAX, middlewares=[guard(host)])
+        app.on_response_prepare.append(add_headers)
+        app.on_shutdown.append(self._hang_up)
+        app.router.add_get("/", self._page)
+        app.router.add_get("/api/snapshots", self._api.snapshots)
+        app.router.add_get("/api/history", self._api.history)
+        app.router.add_get("/api/stream", self._api.stream, allow_head=False)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/status", self._status_json)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+            handler_cancellation=True,  # who went away frees a place at once
+        )
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, host, port).start()
@@ -73,9 +90,16 @@ class HttpServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        self._api.close()
 
-    async def _index(self, _: web.Request) -> web.Response:
-        return web.Response(text=INDEX)
+    async def _hang_up(self, _: web.Application) -> None:
+        """Streams would go on for ever."""
+        self._live.hang_up()
+
+    async def _page(self, _: web.Request) -> web.Response:
+        page = load()
+        headers = {"Content-Security-Policy": page.policy}
+        return web.Response(text=page.html, content_type="text/html", headers=headers)
 
     async def _healthz(self, _: web.Request) -> web.Response:
         stalled = self._stalled()

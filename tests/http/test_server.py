@@ -3,66 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
-from typing import Any
+from pathlib import Path
 
 import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.errors import PerpfluxError
-from agent.http import HttpServer
-
-STATUS: dict[str, Any] = {
-    "version": "1.2.3",
-    "uptime_s": 61,
-    "sources": {
-        "bybit": {"state": "ok", "failures": 0, "age_s": 1},
-        "variational": {"state": "starting", "failures": 2, "age_s": None},
-    },
-    "ledger": {"collected": 10, "stored": 6, "rejected": 1, "evicted": 1, "pending": 2},
-    "shipping": {"state": "parked", "pending_bytes": 99, "oldest_pending_s": 7},
-    "sinks": {
-        "cloud": {
-            "ledger": {"collected": 4, "stored": 4, "rejected": 0, "evicted": 0, "pending": 0},
-            "shipping": {"state": "idle", "pending_bytes": 0, "oldest_pending_s": None},
-        }
-    },
-    "journal": {
-        "takes_writes": True,
-        "last_error": None,
-        "held_points": 3,
-        "lost_points": 0,
-    },
-}
-
-
-class Bench:
-    """A server on a free port, with a status that the test changes."""
-
-    def __init__(self) -> None:
-        self.status = {**STATUS, "journal": dict(STATUS["journal"])}
-        self.stalled: list[str] = []
-        self.url = ""
-
-    async def document(self) -> dict[str, Any]:
-        """The status document."""
-        return self.status
-
-    async def get(self, path: str) -> tuple[int, str]:
-        """Status and text of a GET."""
-        async with aiohttp.ClientSession() as session, session.get(self.url + path) as answer:
-            return answer.status, await answer.text()
-
-
-@pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    """A bench that listens."""
-    made = Bench()
-    server = HttpServer(made.document, lambda: made.stalled)
-    made.url = await server.start("127.0.0.1", 0)
-    yield made
-    await server.close()
+from tests.http.bench import Bench
 
 
 async def test_health_says_which_loop_stalls(bench: Bench) -> None:
@@ -111,9 +59,9 @@ async def test_the_server_is_read_only(bench: Bench) -> None:
         assert answer.status == 405
 
 
-async def test_an_address_in_use_is_named_with_what_to_do() -> None:
+async def test_an_address_in_use_is_named_with_what_to_do(tmp_path: Path) -> None:
     """A port that another program holds gives one plain message."""
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         with pytest.raises(PerpfluxError, match=rf"127\.0\.0\.1:{port}.*set http\.listen"):
-            await HttpServer(Bench().document, list).start("127.0.0.1", port)
+            await Bench(tmp_path).server.start("127.0.0.1", port)

@@ -1,12 +1,15 @@
-"""Hypothesis strategies for everything that may flow: numbers, names, batches."""
+"""Hypothesis strategies for everything that may flow: numbers, names, batches; a batch by hand."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from hypothesis import strategies as st
 
 from agent import schema
-from agent.clock import INSTANT_MAX_NS
+from agent.clock import INSTANT_MAX_NS, NS_PER_MS, NS_PER_S
 from agent.snapshot import DIGITS_MAX, TAG_LENGTH_MAX, Batch
+from tests.support.clock import START_NS
 
 COLUMNS = [name for name in schema.SNAPSHOT.field_names if name != "lag_ms"]
 
@@ -50,4 +53,24 @@ def batches(draw: st.DrawFn) -> Batch:
         quotes_updated_ns=draw(
             st.lists(st.one_of(st.none(), instants_ns), min_size=rows, max_size=rows)
         ),
+    )
+
+
+def batch_of(
+    source: str, rows: Mapping[str, Mapping[str, str]], slot_s: int = 0, age_s: int | None = None
+) -> Batch:
+    """A batch by ticker and field, of a slot so many seconds after the start.
+
+    It was received after a quarter of a second; `age_s` is the quotes' age then, None = not known.
+    """
+    names = {name for row in rows.values() for name in row}
+    slot_ns = START_NS + slot_s * NS_PER_S
+    received_ns = slot_ns + 250 * NS_PER_MS
+    return Batch(
+        source=source,
+        slot_ns=slot_ns,
+        received_ns=received_ns,
+        tickers=list(rows),
+        columns={name: [row.get(name, "") for row in rows.values()] for name in names},
+        quotes_updated_ns=[None if age_s is None else received_ns - age_s * NS_PER_S] * len(rows),
     )

@@ -1,0 +1,54 @@
+"""One thread that works for the HTTP side, with a bound on what waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from agent.errors import PerpfluxError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class BusyError(PerpfluxError):
+    """Too much is waiting already; it can be asked again."""
+
+
+class Worker:
+    """Runs calls one after the other, off the event loop.
+
+    Args:
+        name: the thread's.
+        waiting_max: more calls than these are refused.
+    """
+
+    def __init__(self, name: str, waiting_max: int) -> None:
+        self._name = name
+        self._waiting_max = waiting_max
+        self._waiting = 0
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+    async def do(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the call returns or raises.
+
+        Raises:
+            BusyError: too many wait.
+        """
+        if self._waiting >= self._waiting_max:
+            raise BusyError(self._name, f"{self._waiting} requests wait", "ask again in a second")
+        self._waiting += 1
+        try:
+            return await asyncio.wrap_future(self._thread.submit(work, *args, **kwargs))
+        finally:
+            self._waiting -= 1
+
+    def begin(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Have it done after what waits, whether or not anybody waits for it."""
+        return self._thread.submit(work, *args, **kwargs)
+
+    def close(self) -> None:
+        """Begin nothing more; what is under way ends by itself."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
