@@ -75,6 +75,8 @@ def read_variable(name: str, text: str) -> tuple[tuple[str, ...], Any]:
         raise ValueError(f"{name}: {key} {error.__cause__}; allowed: {allowed}") from None
     path = tuple(name.removeprefix(VARIABLE_PREFIX).lower().split(LEVEL_SEPARATOR))
     for part in path:
+        if part not in value:  # pydantic leaves a null out
+            raise ValueError(f"{name}: {key} is null; allowed: {known_keys()[key].allowed}")
         value = value[part]
     return path, value
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.config import Config, Loaded, known_keys, load
@@ -275,6 +275,7 @@ def one_line_each(error: ConfigError) -> bool:
 @pytest.mark.parametrize("key", sorted(known_keys()))
 @settings(max_examples=15, deadline=None)
 @given(text=st.text(max_size=40))
+@example(text="null")
 def test_any_variable(key: str, text: str) -> None:
     """No value of any variable makes `load` raise anything but ConfigError."""
     environ = HOME | {known_keys()[key].variable: text}
