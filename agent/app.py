@@ -13,25 +13,24 @@ import aiohttp
 
 from agent.auditor import Auditor, Target
 from agent.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, Clock
-from agent.config import Config, Loaded, TokenSource
+from agent.config import Config, Loaded
 from agent.errors import JournalError
 from agent.heartbeat import Heartbeat
 from agent.http import HttpServer, Live
-from agent.influx import InfluxDoor, client_library
 from agent.journal import Backlog, Journal, Ledger
+from agent.journal.database import MAIN_SINK
 from agent.log import get_logger
 from agent.poll import Poll
 from agent.reload import Change, applicable, changes
 from agent.scheduler import DataCollectorScheduler
 from agent.settlements import SettlementLoop
-from agent.shipper import Shipper
 from agent.sources import SOURCES, BybitClient, DataSourceClient
 from agent.sources.fetch import open_session
 from agent.status import JournalReport, SinkReport, document, line, stalled
+from agent.stores import Stores
 
-MAIN_SINK: Final = "influxdb"
 DRAIN_S: Final = 2
-"""How long a stop waits for what was just polled to reach InfluxDB; the rest waits on disk."""
+"""How long a stop waits for what was just polled to reach the stores; the rest waits on disk."""
 ONCE_DRAIN_S: Final = 30
 
 
@@ -60,8 +59,6 @@ class App:
         self._log = get_logger()
         self._stack = AsyncExitStack()
         self._sources: list[DataSourceClient] = []
-        self._doors: dict[str, InfluxDoor] = {}
-        self._shippers: dict[str, Shipper] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._accounts = {MAIN_SINK: (Ledger(0, 0, 0, 0, 0), Backlog(0, 0, None))}
         self._unreadable: str | None = None
@@ -94,8 +91,9 @@ class App:
         self.scheduler = DataCollectorScheduler(
             self._sources, config.tickers, store=self.journal, host=self._host, clock=self._clock
         )
-        stack.push_async_callback(self._close_doors)
-        self._open_store(config, self._token)
+        self.stores = Stores(self.journal, clock=self._clock)
+        stack.push_async_callback(self.stores.close)
+        await self.stores.open(config, self._token)
         self._settlements = SettlementLoop(
             self._with_history, store=self.journal, clock=self._clock
         )
@@ -144,31 +142,12 @@ class App:
         for source in self._sources:
             await source.close()
 
-    def _open_store(self, config: Config, token: TokenSource | None) -> None:
-        """A door to the main store, where one is configured, and a shipper for it."""
-        if config.influxdb is None or token is None:
-            return
-        self._token, influxdb = token, config.influxdb
-        door = InfluxDoor(str(influxdb.url), influxdb.org, influxdb.bucket, token)
-        self._doors[MAIN_SINK] = door
-        # Beside the first polls, not after them: it takes 0.2 s.
-        asyncio.get_running_loop().run_in_executor(None, client_library)
-        shipper = self._shippers.get(MAIN_SINK)
-        if shipper is None:
-            self._shippers[MAIN_SINK] = Shipper(MAIN_SINK, self.journal, door, clock=self._clock)
-        else:
-            shipper.exchange(door)
-
     def _target(self) -> Target | None:
         """What the auditor looks at."""
-        shipper = self._shippers.get(MAIN_SINK)
-        if shipper is None or self.config.influxdb is None or self._token is None:
+        shipping = self.stores.status(MAIN_SINK)
+        if shipping is None or self.config.influxdb is None or self._token is None:
             return None
-        return Target(self.config.influxdb, self._token, shipper.status)
-
-    async def _close_doors(self) -> None:
-        for door in self._doors.values():
-            await door.close()
+        return Target(self.config.influxdb, self._token, shipping)
 
     async def listen(self) -> None:
         """Open the HTTP side, where one is configured."""
@@ -183,8 +162,7 @@ class App:
         self._start("heartbeat", self._heartbeat.run())
         self._start("settlements", self._settlements.run())
         self._start("auditor", self._auditor.run())
-        for sink, shipper in self._shippers.items():
-            self._start(f"ship {sink}", shipper.run())
+        self._start("stores", self.stores.run())
         try:
             await asyncio.sleep(0)  # each has begun
             self.running.set()
@@ -216,7 +194,8 @@ class App:
         before, self.config = self.config, applicable(self.config, loaded.config)
         await self._exchange_sources(before, self.config)
         if before.influxdb != self.config.influxdb:
-            await self._exchange_store(loaded.token)
+            self._token = loaded.token
+        await self.stores.exchange(self.config, self._token)
         return found
 
     async def _exchange_sources(self, before: Config, after: Config) -> None:
@@ -232,18 +211,6 @@ class App:
         for source in former.values():
             await source.close()
 
-    async def _exchange_store(self, token: TokenSource | None) -> None:
-        name = f"ship {MAIN_SINK}"
-        loop = self._loops.pop(name, None)
-        if loop is not None:
-            await self._shippers[MAIN_SINK].retire(loop)
-            await self._doors.pop(MAIN_SINK).close()
-        self._open_store(self.config, token)
-        if self.config.influxdb is None:
-            self._shippers.pop(MAIN_SINK, None)
-        else:
-            self._start(name, self._shippers[MAIN_SINK].run())
-
     async def once(self) -> list[Poll]:
         """Poll each source once and ship what came."""
         polls = await self.scheduler.run_once()
@@ -252,7 +219,7 @@ class App:
 
     async def ship(self, deadline_s: float) -> None:
         """Ship what waits, as far as it goes within the deadline."""
-        await asyncio.gather(*(shipper.drain(deadline_s) for shipper in self._shippers.values()))
+        await self.stores.drain(deadline_s)
 
     async def status(self) -> dict[str, Any]:
         """The `/status` document."""
@@ -289,7 +256,7 @@ class App:
         return {
             sink: SinkReport(
                 *accounts,
-                self._shippers[sink].status if sink in self._shippers else None,
+                self.stores.status(sink),
                 self._auditor.status if sink == MAIN_SINK and self._target() else {},
             )
             for sink, accounts in self._accounts.items()
@@ -300,8 +267,8 @@ class App:
         self._say_notes()
         ledger = await self.journal.ledger(MAIN_SINK)
         backlog = await self.journal.backlog(MAIN_SINK)
-        shipper = self._shippers.get(MAIN_SINK)
-        write_ms = shipper.status.write_ms if shipper else None
+        shipping = self.stores.status(MAIN_SINK)
+        write_ms = shipping.write_ms if shipping else None
         age_ms = (
             0
             if backlog.oldest_ns is None

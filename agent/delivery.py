@@ -38,6 +38,8 @@ from agent.journal.records import Record, Rejected
 from agent.line_protocol import parse_line
 from agent.schema import MEASUREMENTS
 
+KNOWN_LINES_MAX: Final = 50_000
+"""Lines of interrupted batches that are remembered; beyond it all are forgotten, and sent again."""
 REQUESTS_MAX: Final = 512
 """Bound on the requests of one delivery. Halving down to a single line takes 13 of them for 5,000
 lines, so each delivery that reaches the bound has settled lines, and the next one starts with what
@@ -50,14 +52,30 @@ _STAMP: Final = re.compile(r"-?[0-9]{1,19}")
 _ALL_REFUSED: Final = "an empty body is refused too: see what answers at influxdb.url"
 
 
+class Destination(Protocol):
+    """Where the records of one sink go. It never raises for what the network does."""
+
+    async def deliver(self, records: Sequence[Record]) -> Delivered | Paused:
+        """See all of them to their end, or say what is in the way; may be cancelled."""
+
+    async def doubt(self) -> Park | BackOff | None:
+        """Why a delivery would not be welcome now; None = it would be."""
+
+    async def close(self) -> None:
+        """Let go of connections; the next use makes new ones."""
+
+
 class Door(Protocol):
-    """What a delivery needs of InfluxDB; see `agent.influx.InfluxDoor`."""
+    """What a delivery needs of a write API; see `agent.influx.InfluxDoor`."""
 
     async def write(self, body: bytes, *, gzip: bool) -> Answer:
         """Send a body once."""
 
     async def probe(self) -> Answer:
         """Ask with an empty body."""
+
+    async def close(self) -> None:
+        """Let go of connections; the next use makes new ones."""
 
 
 class Line(NamedTuple):
@@ -112,6 +130,32 @@ class Verdict:
     refused: tuple[tuple[Line, str], ...] = ()
     parts: tuple[Part, ...] = ()
     unnamed: bool = False
+
+
+class WriteApi:
+    """A destination that speaks InfluxDB's v2 write API.
+
+    Args:
+        door: how it is asked; closed with this.
+    """
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._known: Known = {}
+
+    async def deliver(self, records: Sequence[Record]) -> Delivered | Paused:
+        """See `deliver`; what an interrupted one found out is used by the next."""
+        if sum(map(len, self._known.values())) > KNOWN_LINES_MAX:
+            self._known.clear()
+        return await deliver(self._door, records, known=self._known)
+
+    async def doubt(self) -> Park | BackOff | None:
+        """See `doubt`."""
+        return await doubt(self._door)
+
+    async def close(self) -> None:
+        """Close the door."""
+        await self._door.close()
 
 
 async def deliver(

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from agent.config import Config
 
-FIXED: Final = ("sinks", "journal", "http")
-"""Sections that are read at start only: a lock, a file and a socket hang on them."""
+FIXED: Final = ("journal", "http")
+"""Sections that are read at start only: a lock and a socket hang on them."""
 VALUE_CHARS_MAX: Final = 200
 NOT_SET: Final = "not set"
 

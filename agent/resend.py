@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from agent.clock import SYSTEM_CLOCK, Clock
-from agent.delivery import Delivered, Door, Known, deliver
+from agent.delivery import Delivered, Destination
 from agent.errors import InfluxDBError
 from agent.fates import BackOff, Park, back_off_s
 from agent.horizon import Horizon
@@ -30,22 +30,22 @@ Numbered = tuple[Record, int]
 
 
 class Resender:
-    """Sends to one bucket.
+    """Sends to one store.
 
     Args:
-        door: where to.
+        destination: where to; it is not closed here.
         clock: where time comes from.
         rand: a random number, 0 ≤ x < 1, for the jitter.
     """
 
     def __init__(
         self,
-        door: Door,
+        destination: Destination,
         *,
         clock: Clock = SYSTEM_CLOCK,
         rand: Callable[[], float] = random.random,
     ) -> None:
-        self._door = door
+        self._destination = destination
         self._clock = clock
         self._rand = rand
         self._horizon = Horizon(clock)
@@ -57,10 +57,9 @@ class Resender:
             InfluxDBError: it does not take them now; how much of them it has is not known.
         """
         live, expired = self._horizon.split(records)
-        known: Known = {}
         fate: Park | BackOff = BackOff("")
         for attempt in range(TRIES_MAX):
-            outcome = await deliver(self._door, live, known=known) if live else Delivered((), None)
+            outcome = await self._destination.deliver(live) if live else Delivered((), None)
             if isinstance(outcome, Delivered):
                 if outcome.too_old is not None:
                     self._horizon.learn(outcome.too_old)

@@ -17,7 +17,7 @@ from itertools import cycle, islice
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from agent.clock import NS_PER_S, SYSTEM_CLOCK, Clock
-from agent.delivery import Delivered, Door, Known, Paused, deliver, doubt
+from agent.delivery import Delivered, Destination, Paused
 from agent.errors import JournalError
 from agent.fates import BackOff, Park, TooOld, back_off_s, shortened
 from agent.horizon import Horizon
@@ -31,8 +31,6 @@ FLUSH_AFTER_S: Final = 0.5
 PROBE_EVERY_S_MAX: Final = 30.0
 UNSETTLED_MAX: Final = 64
 """Batches that are delivered while the journal cannot take note of it; after so many, it waits."""
-KNOWN_LINES_MAX: Final = 50_000
-"""Lines of interrupted batches that are remembered; beyond it all are forgotten, and sent again."""
 
 State: TypeAlias = Literal["shipping", "backing_off", "parked", "idle"]
 
@@ -97,7 +95,7 @@ class Shipper:
     Args:
         sink: its name in the journal.
         journal: where the records are.
-        door: where they go; the shipper does not close it.
+        destination: where they go; the shipper does not close it.
         clock: where time comes from.
         rand: a random number, 0 ≤ x < 1, for the jitter.
     """
@@ -106,21 +104,20 @@ class Shipper:
         self,
         sink: str,
         journal: Journal,
-        door: Door,
+        destination: Destination,
         *,
         clock: Clock = SYSTEM_CLOCK,
         rand: Callable[[], float] = random.random,
     ) -> None:
         self._sink = sink
         self._journal = journal
-        self._door = door
+        self._destination = destination
         self._clock = clock
         self._rand = rand
         self._bell = journal.subscribe()
         self._busy = asyncio.Lock()
         """Held while a batch is under way."""
         self._lanes: cycle[Lane] = cycle(("newest", "oldest"))
-        self._known: Known = {}
         self._horizon = Horizon(clock)
         self._unsettled: deque[_Delivery] = deque()
         self._log = get_logger()
@@ -161,10 +158,9 @@ class Shipper:
         async with self._busy:
             loop.cancel()
 
-    def exchange(self, door: Door) -> None:
-        """Ship through this door when `run` is called next; nothing of the former one counts."""
-        self._door = door
-        self._known.clear()
+    def exchange(self, destination: Destination) -> None:
+        """Ship to this one when `run` is called next; nothing of the former one counts."""
+        self._destination = destination
         self._horizon.forget()
         self._parked = False
         self._next_try_ns = None
@@ -230,8 +226,6 @@ class Shipper:
 
     async def _ship(self) -> Park | BackOff | None:
         self._state = "shipping"
-        if sum(map(len, self._known.values())) > KNOWN_LINES_MAX:
-            self._known.clear()
         had_unsettled = bool(self._unsettled)
         refusal = await self._settle()
         if refusal is not None and len(self._unsettled) >= UNSETTLED_MAX:
@@ -251,7 +245,7 @@ class Shipper:
         try:
             outcome: Delivered | Paused = Delivered((), self._write_ms)
             if to_send:
-                outcome = await deliver(self._door, to_send, known=self._known)
+                outcome = await self._destination.deliver(to_send)
             if not isinstance(outcome, Delivered):
                 return outcome.fate
             leased = False
@@ -291,7 +285,7 @@ class Shipper:
         return []
 
     async def _probe(self) -> Park | BackOff | None:
-        trouble = await doubt(self._door)
+        trouble = await self._destination.doubt()
         self._probes += 1
         self._parked = trouble is not None
         return trouble

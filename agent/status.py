@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -58,7 +58,7 @@ def document(
     return {
         "version": __version__,
         "host": host,
-        "state": _state(scheduler, sources, main, journal),
+        "state": _state(scheduler, sources, [main, *reports.values()], journal),
         "uptime_s": uptime_s,
         "sources": sources,
         **main,
@@ -89,8 +89,13 @@ def line(document: Document, clock: Clock) -> str:
         f"{name} {_seconds(each['age_s'], 'not yet')}" for name, each in document["sources"].items()
     )
     shipping, pending = document["shipping"], document["ledger"]["pending"]
+    others = "".join(
+        f"; {name} {sink['shipping']['state']}, {sink['ledger']['pending']} points wait"
+        for name, sink in document["sinks"].items()
+    )
     if shipping["state"] == "off":
-        return f"{document['state']}; {sources}; no InfluxDB, {pending} points stored locally"
+        local = f"no InfluxDB, {pending} points stored locally"
+        return f"{document['state']}; {sources}; {local}{others}"
     written_ns = parse_rfc3339_ns(shipping["last_write"])
     age_s = None if written_ns is None else max(0, (clock.now_ns() - written_ns) // NS_PER_S)
     oldest_s = shipping["oldest_pending_s"]
@@ -98,7 +103,7 @@ def line(document: Document, clock: Clock) -> str:
     error = f": {shipping['last_error']}" if shipping["last_error"] else ""
     return (
         f"{document['state']}; {sources}; {backlog}; last write {_seconds(age_s, 'never')}; "
-        f"InfluxDB {shipping['state']}{error}"
+        f"InfluxDB {shipping['state']}{error}{others}"
     )
 
 
@@ -109,18 +114,23 @@ def _seconds(age_s: int | None, none: str) -> str:
 def _state(
     scheduler: DataCollectorScheduler,
     sources: Mapping[str, Any],
-    main: Mapping[str, Any],
+    sinks: Sequence[Mapping[str, Any]],
     journal: JournalReport,
 ) -> str:
     """Say "failing" when nothing can be taken, "degraded" when something was or may be lost."""
     states = {source["state"] for source in sources.values()}
     if scheduler.store_failures or journal.unreadable or (states and states <= {"failing"}):
         return "failing"
-    ledger, shipping = main["ledger"], main["shipping"]
-    lost = ledger["rejected"] or ledger["evicted"] or journal.hold.lost_points
+    lost = journal.hold.lost_points or any(map(_lacks, sinks))
+    return "degraded" if "failing" in states or lost else "ok"
+
+
+def _lacks(sink: Mapping[str, Any]) -> bool:
+    """Whether the store has not, or will not have, every point that is no longer on its way."""
+    ledger, shipping = sink["ledger"], sink["shipping"]
     conflict = (shipping.get("preflight") or {}).get("conflicts")
     missing = (shipping.get("readback") or {}).get("missing")
-    return "degraded" if "failing" in states or lost or conflict or missing else "ok"
+    return bool(ledger["rejected"] or ledger["evicted"] or conflict or missing)
 
 
 def _source(each: SourceStatus, now_ns: int) -> Document:

@@ -81,6 +81,11 @@ def _backlog(to: Parser) -> None:
         action="store_true",
         help="count in InfluxDB what is acknowledged, over whole hours (default: the last ones)",
     )
+    to.add_argument(
+        "--forget",
+        metavar="NAME",
+        help="give up a store that is configured no longer: what waits for it, and its ledger",
+    )
     _add_range(to)
     _add_token_file(to)
 

@@ -36,8 +36,10 @@ _COLUMNS: Final = ("store", "points", "bytes", "oldest_s", "state", "why")
 
 
 def command(options: argparse.Namespace) -> int:
-    """Print a row per store, or compare with InfluxDB; 1 when points are missing there."""
+    """Print a row per store, or compare, or forget one; 1 when points are missing in InfluxDB."""
     config = load(options.config).config
+    if options.forget is not None:
+        return _forget(config, options)
     if options.verify:
         return _verify(config, options)
     if options.since or options.until or options.token_file:
@@ -99,6 +101,30 @@ def running_status(config: Config) -> dict[str, Any] | None:
     finally:
         asked.close()
     return document if same else None
+
+
+def _forget(config: Config, options: argparse.Namespace) -> int:
+    """Give a store up: told what that costs. Refused while anything is shipped to it."""
+    name: str = options.forget
+    if options.verify or options.since or options.until or options.token_file:
+        raise UsageError("forget store", "--forget stands alone", "leave the other options out")
+    if name == MAIN_SINK:
+        raise UsageError("forget store", f"{name} is the journal's own", "its place always stays")
+    if name in config.sinks:
+        hint = f"take [sinks.{name}] out of the configuration and reload the agent first"
+        raise UsageError("forget store", f"{name} is configured", hint)
+    state, _ = _shipping(config, name, running_status(config))
+    if state not in {"off", "unknown"}:
+        hint = "reload it first: systemctl reload perpflux, or SIGHUP"
+        raise UsageError("forget store", f"the running agent still ships to {name}", hint)
+    with Desk(Path(config.journal.path), bytes_max=config.journal.bytes_max) as desk:
+        ledger, backlog = desk.forget(name)
+    say(
+        f"{name} is forgotten: {ledger.stored} points were stored there, {ledger.rejected} "
+        f"rejected, {ledger.evicted} evicted, {backlog.points} not shipped any more"
+    )
+    say("the journal keeps its points; a store of this name that is added gets them all")
+    return EXIT_OK
 
 
 def _verify(config: Config, options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 
 from agent import schema
-from agent.app import MAIN_SINK, App
+from agent.app import App
 from agent.cli.output import complain, emit
 from agent.config import Loaded, load
 from agent.entries import poll_entry
@@ -29,22 +29,24 @@ def command(options: argparse.Namespace) -> int:
             complain(f"perpflux: {problem}")
         for notice in poll.notices:
             complain(f"perpflux: {notice}")
-    if pending:
-        complain(f"perpflux: {pending} points wait to be shipped; they are safe in the journal")
+    for sink, points in pending.items():
+        complain(f"perpflux: {points} points wait for {sink}; they are safe in the journal")
     if refusal:
         complain(f"perpflux: not stored: {refusal}")
     complete = all(poll.ok for poll in polls) and not pending and not refusal
     return EXIT_OK if complete else EXIT_FAILED
 
 
-async def _once(loaded: Loaded) -> tuple[list[Poll], int, str | None]:
-    """The polls, how many points could not be shipped, and why the journal took none."""
+async def _once(loaded: Loaded) -> tuple[list[Poll], dict[str, int], str | None]:
+    """The polls, how many points could not be shipped where, and why the journal took none."""
     async with App(loaded) as app:
         polls = await app.once()
-        pending = 0
-        if loaded.config.influxdb is not None and not app.scheduler.store_error:
-            pending = (await app.journal.ledger(MAIN_SINK)).pending
-        return polls, pending, app.scheduler.store_error
+        pending: dict[str, int] = {}
+        if not app.scheduler.store_error:
+            for sink in app.stores.names:
+                pending[sink] = (await app.journal.ledger(sink)).pending
+        waiting = {sink: points for sink, points in pending.items() if points}
+        return polls, waiting, app.scheduler.store_error
 
 
 def _data_lines(polls: Sequence[Poll]) -> list[str]:

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from agent.cli.output import complain, emit, say
-from agent.cli.stores import door_to
+from agent.cli.stores import destination_of
 from agent.clock import SYSTEM_CLOCK, to_rfc3339
 from agent.config import Loaded, load
-from agent.delivery import Door
+from agent.delivery import Destination
 from agent.errors import EXIT_FAILED, EXIT_OK, UsageError
 from agent.formats import aligned, printable
 from agent.journal import Desk, Record, Rejected, RejectedRow
@@ -82,13 +82,13 @@ def _show(desk: Desk, options: argparse.Namespace, _: Loaded) -> int:
 
 def _replay(desk: Desk, options: argparse.Namespace, loaded: Loaded) -> int:
     rows = _meant(desk, options)
-    door = door_to(loaded, options.sink)
+    store = destination_of(loaded, options.sink)
 
     async def replay() -> tuple[int, list[str]]:
         try:
-            return await replayed(desk, options.sink, rows, door)
+            return await replayed(desk, options.sink, rows, store)
         finally:
-            await door.close()
+            await store.close()
 
     stored, reasons = asyncio.run(replay())
     say(f"{stored} points are stored now")
@@ -107,7 +107,7 @@ def _purge(desk: Desk, options: argparse.Namespace, _: Loaded) -> int:
 
 
 async def replayed(
-    desk: Desk, sink: str, rows: Iterator[RejectedRow] | Sequence[RejectedRow], door: Door
+    desk: Desk, sink: str, rows: Iterator[RejectedRow] | Sequence[RejectedRow], store: Destination
 ) -> tuple[int, list[str]]:
     """Send rejected lines again and have the journal account for them.
 
@@ -117,7 +117,7 @@ async def replayed(
     Raises:
         InfluxDBError: the store does not take them now; what went before is accounted for.
     """
-    resender = Resender(door)
+    resender = Resender(store)
     stored = 0
     reasons: list[str] = []
 

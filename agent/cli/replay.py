@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from agent.cli.output import complain, say
-from agent.cli.stores import door_to, instant
+from agent.cli.stores import destination_of, instant
 from agent.config import load
+from agent.delivery import Destination
 from agent.errors import EXIT_FAILED, EXIT_OK, InfluxDBError, UsageError
 from agent.formats import printable
-from agent.influx import InfluxDoor
 from agent.journal import History, Rejected
 from agent.resend import Resender, in_batches
 
@@ -30,11 +30,11 @@ def command(options: argparse.Namespace) -> int:
     if since_ns is None and until_ns is None:
         raise UsageError("replay", "no range is given", "say --since, --until or both")
     loaded = load(options.config)
-    door = door_to(loaded, options.sink)
+    store = destination_of(loaded, options.sink)
     with History(Path(loaded.config.journal.path)) as history:
         try:
             points, refused = asyncio.run(
-                _replay(history, door, since_ns, until_ns, options.source)
+                _replay(history, store, since_ns, until_ns, options.source)
             )
         except _StoppedError as stopped:
             say(f"{stopped.points} points were sent again before it stopped")
@@ -58,13 +58,13 @@ class _StoppedError(Exception):
 
 async def _replay(
     history: History,
-    door: InfluxDoor,
+    store: Destination,
     since_ns: int | None,
     until_ns: int | None,
     source: str | None,
 ) -> tuple[int, list[Rejected]]:
     """Counted points that are stored again, and what was refused."""
-    resender = Resender(door)
+    resender = Resender(store)
     refused: list[Rejected] = []
     points = 0
     try:
@@ -76,5 +76,5 @@ async def _replay(
     except InfluxDBError as error:
         raise _StoppedError(error, points) from error
     finally:
-        await door.close()
+        await store.close()
     return points, refused

@@ -1,31 +1,28 @@
-"""What the commands about stores share: the door to one, and instants on the command line."""
+"""What the commands about stores share: the way to one, and instants on the command line."""
 
 from __future__ import annotations
 
 from agent.clock import parse_rfc3339_ns
-from agent.config import Loaded, StoreSink, TokenSource
+from agent.config import Loaded
+from agent.delivery import Destination
 from agent.errors import UsageError
-from agent.influx import InfluxDoor
-from agent.journal.database import MAIN_SINK
+from agent.stores import destination, targets
 
 
-def door_to(loaded: Loaded, sink: str) -> InfluxDoor:
-    """The door to a configured store; the caller closes it.
+def destination_of(loaded: Loaded, sink: str) -> Destination:
+    """The way to a configured store; the caller closes it.
 
     Raises:
-        UsageError: it is not configured, or takes no line protocol.
+        UsageError: it is not configured, or not to be had.
     """
-    config = loaded.config
-    store = config.influxdb if sink == MAIN_SINK else config.sinks.get(sink)
-    token = loaded.token
-    if store is None or (sink == MAIN_SINK and token is None):
-        known = ", ".join([*([MAIN_SINK] if config.influxdb else []), *config.sinks]) or "none"
+    configured = targets(loaded.config, loaded.token)
+    if sink not in configured:
+        known = ", ".join(configured) or "none"
         raise UsageError("find store", f"{sink} is not configured", f"configured: {known}")
-    if not isinstance(store, StoreSink):
+    found = destination(*configured[sink])
+    if found is None:
         raise UsageError("find store", f"{sink} takes no line protocol", "name another --sink")
-    if sink != MAIN_SINK or token is None:
-        token = TokenSource(store.token_file, {})
-    return InfluxDoor(str(store.url), store.org, store.bucket, token)
+    return found
 
 
 def instant(operation: str, text: str | None) -> int | None:

@@ -17,7 +17,7 @@ from agent.config.model import (
     StoreSink,
     VariationalConfig,
 )
-from agent.config.secret import TokenSource
+from agent.config.secret import NoToken, TokenSource
 
 __all__ = [
     "BybitConfig",
@@ -29,6 +29,7 @@ __all__ = [
     "Loaded",
     "LogConfig",
     "NatsSink",
+    "NoToken",
     "SinkConfig",
     "StoreSink",
     "TokenSource",

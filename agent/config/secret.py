@@ -28,6 +28,14 @@ _HINT: Final = (
 )
 
 
+class NoToken:
+    """The token of a store that asks for none."""
+
+    def read(self) -> SecretStr:
+        """Nothing: no header is sent."""
+        return SecretStr("")
+
+
 @dataclass(frozen=True, slots=True)
 class TokenSource:
     """Finds the token: token_file, systemd's credential `influx_token`, `INFLUXDB_V2_TOKEN`.

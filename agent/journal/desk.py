@@ -16,13 +16,21 @@ from agent.errors import JournalError
 from agent.journal import refusals, rows
 from agent.journal.database import (
     APPLICATION_ID,
+    MAIN_SINK,
     SCHEMA_VERSION,
     connect,
     explain,
     garbled_is_corrupt,
 )
 from agent.journal.records import Backlog, Ledger, Record, Rejected, RejectedRow
-from agent.journal.tables import count, ledger_of, spans_of, sum_of
+from agent.journal.tables import (
+    count,
+    forget_sink,
+    ledger_of,
+    sink_names,
+    spans_of,
+    sum_of,
+)
 
 _OPERATION: Final = "use journal"
 
@@ -67,14 +75,12 @@ class Desk:
     def sinks(self) -> list[str]:
         """The names of all sinks, sorted."""
         with self._look() as connection:
-            return [name for (name,) in connection.execute("SELECT name FROM sink ORDER BY name")]
+            return sink_names(connection)
 
     def accounts(self, sink: str) -> tuple[Ledger, Backlog]:
         """Where the points of a sink are, and what waits, at one instant."""
         with self._look(sink) as connection:
-            waiting = sum_of(connection, spans_of(connection, sink))
-            backlog = Backlog(waiting.points, waiting.bytes, waiting.oldest_ns)
-            return ledger_of(connection, sink), backlog
+            return _accounts(connection, sink)
 
     def rejected(self, sink: str, limit: int, after_id: int = 0) -> list[RejectedRow]:
         """The oldest `limit` rejected lines of the sink with an id above `after_id`."""
@@ -124,8 +130,7 @@ class Desk:
                 ]
                 stored += row.rejected.points - sum(line.points for line in lines)
             count(connection, sink, stored=stored, rejected=-stored)
-            (sinks,) = connection.execute("SELECT count(*) FROM sink").fetchone()
-            room = refusals.text_bytes_max(self._bytes_max, sinks)
+            room = refusals.text_bytes_max(self._bytes_max, len(sink_names(connection)))
             refusals.keep(connection, sink, again, at_ns=at_ns, text_bytes_max=room)
         return stored
 
@@ -139,6 +144,19 @@ class Desk:
             if gone:
                 refusals.remember_forgotten(connection, sink, max(gone))
             return len(gone)
+
+    def forget(self, sink: str) -> tuple[Ledger, Backlog]:
+        """Forget a sink that nothing is shipped to; its accounts, as they were at that instant.
+
+        The records stay as long as the journal's bounds allow. Raises JournalError for the main
+        sink as well.
+        """
+        if sink == MAIN_SINK:
+            raise JournalError(_OPERATION, f"{sink} is the journal's own", "forget another one")
+        with self._change(sink) as connection:
+            accounts = _accounts(connection, sink)
+            forget_sink(connection, sink)
+        return accounts
 
     @contextmanager
     def _look(self, sink: str | None = None) -> Iterator[sqlite3.Connection]:
@@ -182,7 +200,13 @@ class Desk:
             raise explain(error, _OPERATION, self._path) from error
 
     def _require(self, connection: sqlite3.Connection, sink: str | None) -> None:
-        names = {name for (name,) in connection.execute("SELECT name FROM sink")}
+        names = sink_names(connection)
         if sink is not None and sink not in names:
-            known = ", ".join(sorted(names))
+            known = ", ".join(names)
             raise JournalError(_OPERATION, f"{self._path} has no sink {sink!r}", f"one of {known}")
+
+
+def _accounts(connection: sqlite3.Connection, sink: str) -> tuple[Ledger, Backlog]:
+    waiting = sum_of(connection, spans_of(connection, sink))
+    backlog = Backlog(waiting.points, waiting.bytes, waiting.oldest_ns)
+    return ledger_of(connection, sink), backlog

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, ParamSpec, Self, TypeVar
+from weakref import WeakSet
 
 from agent.clock import Clock
 from agent.errors import JournalError
@@ -49,7 +50,7 @@ class Journal:
         self.hold = Hold()
         self._store = store
         self._writer = writer
-        self._bells: list[asyncio.Event] = []
+        self._bells: WeakSet[asyncio.Event] = WeakSet()
         self._closed = False
 
     @classmethod
@@ -109,9 +110,12 @@ class Journal:
         self._store.close()
 
     def subscribe(self) -> asyncio.Event:
-        """A bell of one's own: set after every append; whoever waits for it clears it."""
+        """A bell of one's own: set after every append, as long as its owner keeps it.
+
+        Whoever waits for it clears it.
+        """
         bell = asyncio.Event()
-        self._bells.append(bell)
+        self._bells.add(bell)
         return bell
 
     async def append(self, entries: Sequence[Entry]) -> None:
@@ -124,7 +128,7 @@ class Journal:
                 before whatever is appended next: do not give them again.
         """
         await self._do(self._append, entries)
-        for bell in self._bells:
+        for bell in tuple(self._bells):
             bell.set()
         if self._store.tidy_due:
             try:

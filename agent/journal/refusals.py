@@ -16,7 +16,7 @@ SHARE_MAX: Final = 8
 """All sinks' rejected lines take at most the eighth part of the journal's `bytes_max`: else they
 would push every record out of a small journal."""
 
-_FORGOTTEN: Final = "rejected_forgotten_seq:"
+FORGOTTEN: Final = "rejected_forgotten_seq:"
 """With the sink's name: a key of the table `state`."""
 _NEWEST: Final = (
     "SELECT rows_total, bytes_total FROM rejected WHERE sink = ? ORDER BY id DESC LIMIT 1"
@@ -75,14 +75,14 @@ def remember_forgotten(connection: sqlite3.Connection, sink: str, seq: int) -> N
     """A rejected line of this record is known no longer."""
     connection.execute(
         "REPLACE INTO state (key, value) VALUES (?, ?)",
-        (_FORGOTTEN + sink, str(max(seq, forgotten_seq(connection, sink)))),
+        (FORGOTTEN + sink, str(max(seq, forgotten_seq(connection, sink)))),
     )
 
 
 def forgotten_seq(connection: sqlite3.Connection, sink: str) -> int:
     """Of the records up to this one, rejected lines may be known no longer; 0 = of none."""
     row = connection.execute(
-        "SELECT value FROM state WHERE key = ?", (_FORGOTTEN + sink,)
+        "SELECT value FROM state WHERE key = ?", (FORGOTTEN + sink,)
     ).fetchone()
     return 0 if row is None else int(row[0])
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from agent.journal.records import Evicted
 from agent.journal.spans import within, without
-from agent.journal.tables import count, put_spans, spans_of, sum_of
+from agent.journal.tables import count, put_spans, sink_names, spans_of, sum_of
 
 RECORDS_MAX: Final = 512
 """Records removed in one transaction."""
@@ -49,10 +49,10 @@ def unshipped_from(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT min(first_seq) FROM span").fetchone()[0])
 
 
-def evict(connection: sqlite3.Connection, sinks: set[str], last: int) -> Evicted:
+def evict(connection: sqlite3.Connection, last: int) -> Evicted:
     """Remove every record up to `last`; what a sink had still to get of them is counted."""
     unsent_points = 0
-    for sink in sinks:
+    for sink in sink_names(connection):
         spans = spans_of(connection, sink)
         lost = sum_of(connection, within(spans, last)).points
         count(connection, sink, evicted=lost)

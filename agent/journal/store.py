@@ -32,10 +32,12 @@ from agent.journal.spans import OPEN_END, Span, holds, runs, within, without
 from agent.journal.steady import SteadyClock
 from agent.journal.tables import (
     count,
+    forget_sink,
     head,
     ledger_of,
     oldest,
     put_spans,
+    sink_names,
     spans_of,
     sum_of,
 )
@@ -64,6 +66,7 @@ class Store(OpenFile):
         self._bytes_max = bytes_max
         self._age_max_ns = age_max_s * NS_PER_S
         self._sinks: set[str] = {MAIN_SINK}
+        """Those that were added here: a file that is begun anew gets them as well."""
         self._leases: dict[str, list[Span]] = {}
         self._head_seq = 0
         self._appends = 0
@@ -75,14 +78,13 @@ class Store(OpenFile):
         if fresh:
             self._leases.clear()
         with self._session("open journal") as connection:
-            known = {name for (name,) in connection.execute("SELECT name FROM sink")}
+            known = set(sink_names(connection))
             self._head_seq = max(self._head_seq, head(connection)[0])
         # A file that can only be read can be read all the same.
         if self._sinks - known:
             with self._session("open journal", write=True) as connection:
                 for name in self._sinks - known:
                     self._insert_sink(connection, name)
-        self._sinks |= known
 
     # --- records ---
 
@@ -117,7 +119,7 @@ class Store(OpenFile):
         while last := retention.last_to_go(
             connection, over_bytes=room.missing(connection, size), keep_from=keep_from
         ):
-            retention.evict(connection, self._sinks, last)
+            retention.evict(connection, last)
         if not room.fits(connection, size):
             raise room.refusal(self._path, shortage)
 
@@ -225,7 +227,7 @@ class Store(OpenFile):
             )
             if last is None:
                 return Evicted(0, 0)
-            return retention.evict(connection, self._sinks, last)
+            return retention.evict(connection, last)
 
     @property
     def tidy_due(self) -> bool:
@@ -238,7 +240,7 @@ class Store(OpenFile):
     def ledger(self, sink: str) -> Ledger:
         """Where every point of the sink is."""
         with self._session("read ledger") as connection:
-            self._require(sink)
+            self._require(connection, sink)
             return ledger_of(connection, sink)
 
     def backlog(self, sink: str) -> Backlog:
@@ -250,13 +252,13 @@ class Store(OpenFile):
     def rejected(self, sink: str, limit: int, before_id: int | None) -> list[RejectedRow]:
         """Rejected lines of the sink, newest first."""
         with self._session("read rejected lines") as connection:
-            self._require(sink)
+            self._require(connection, sink)
             return refusals.read(connection, sink, limit, before_id)
 
     def _keep_rejected(
         self, connection: sqlite3.Connection, sink: str, lines: Sequence[Rejected]
     ) -> None:
-        room = refusals.text_bytes_max(self._bytes_max, len(self._sinks))
+        room = refusals.text_bytes_max(self._bytes_max, len(sink_names(connection)))
         at_ns = self._clock.now_ns()
         refusals.keep(connection, sink, lines, at_ns=at_ns, text_bytes_max=room)
 
@@ -264,15 +266,15 @@ class Store(OpenFile):
 
     def sinks(self) -> list[str]:
         """The names of all sinks, sorted."""
-        with self._session("list sinks"):
-            return sorted(self._sinks)
+        with self._session("list sinks") as connection:
+            return sink_names(connection)
 
     def add_sink(self, name: str) -> None:
         """Add a sink that gets the whole history; one that is there stays as it is."""
-        with self._session("add sink", write=True) as connection:
-            if name not in self._sinks:
-                self._insert_sink(connection, name)
         self._sinks.add(name)
+        with self._session("add sink", write=True) as connection:
+            if name not in sink_names(connection):
+                self._insert_sink(connection, name)
 
     def _insert_sink(self, connection: sqlite3.Connection, name: str) -> None:
         first_seq, points_before = oldest(connection) or (self._head_seq + 1, 0)
@@ -284,9 +286,7 @@ class Store(OpenFile):
         if name == MAIN_SINK:
             raise JournalError("drop sink", f"{name} is the journal's own", "drop another one")
         with self._session("drop sink", write=True) as connection:
-            connection.execute("DELETE FROM sink WHERE name = ?", (name,))
-            connection.execute("DELETE FROM span WHERE sink = ?", (name,))
-            connection.execute("DELETE FROM rejected WHERE sink = ?", (name,))
+            forget_sink(connection, name)
         self._sinks.discard(name)
         self._leases.pop(name, None)
 
@@ -304,12 +304,13 @@ class Store(OpenFile):
             else:
                 connection.execute("REPLACE INTO state (key, value) VALUES (?, ?)", (key, value))
 
-    def _require(self, sink: str) -> None:
-        if sink not in self._sinks:
+    def _require(self, connection: sqlite3.Connection, sink: str) -> None:
+        # Asked of the file: a command may have dropped one meanwhile.
+        if sink not in sink_names(connection):
             raise JournalError(
                 "use sink", f"{self._path} has no sink {sink!r}", "add it to the configuration"
             )
 
     def _spans(self, connection: sqlite3.Connection, sink: str) -> list[Span]:
-        self._require(sink)
+        self._require(connection, sink)
         return spans_of(connection, sink)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.journal.records import Ledger
+from agent.journal.refusals import FORGOTTEN
 from agent.journal.spans import Span
 
 _HEAD: Final = "SELECT seq, points_total, bytes_total FROM record ORDER BY seq DESC LIMIT 1"
@@ -58,6 +59,18 @@ def sum_of(connection: sqlite3.Connection, spans: Iterable[Span]) -> Sum:
         size += last_row[2] - first_row[2]
         oldest_ns = first_row[3] if oldest_ns is None else oldest_ns
     return Sum(points, size, oldest_ns)
+
+
+def sink_names(connection: sqlite3.Connection) -> list[str]:
+    """The names of all sinks, sorted."""
+    return [name for (name,) in connection.execute("SELECT name FROM sink ORDER BY name")]
+
+
+def forget_sink(connection: sqlite3.Connection, sink: str) -> None:
+    """Remove a sink with its spans, counters, rejected lines and what is remembered of it."""
+    for table, column in (("sink", "name"), ("span", "sink"), ("rejected", "sink")):
+        connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (sink,))  # noqa: S608  # constants
+    connection.execute("DELETE FROM state WHERE key = ?", (FORGOTTEN + sink,))
 
 
 def spans_of(connection: sqlite3.Connection, sink: str) -> list[Span]:

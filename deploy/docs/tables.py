@@ -31,8 +31,6 @@ def _section(section: SectionInfo) -> str:
 
 
 def _reload(section: SectionInfo) -> str:
-    if not section.name:
-        return "Taken over by a reload, except `sinks`, which needs a restart."
     if section.name.partition(".")[0] in FIXED:
         return "Needs a restart."
     return "Taken over by a reload."

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from agent.cli import backlog as backlog_module
 from agent.cli import main
 from agent.cli import rejected as rejected_module
 from agent.clock import NS_PER_S
@@ -329,3 +330,54 @@ async def test_the_backlog_as_the_agent_tells_it(
         await runner.cleanup()
     assert stores["influxdb"]["state"] == state
     assert ("401" in stores["influxdb"]["why"]) == same
+
+
+async def test_a_store_is_forgotten_only_when_told(
+    bench: Bench, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Configured: refused. Not any more: what it costs is said; the agent goes on beside it."""
+    store.add_sink("cloud")
+    bench.reject("A")
+    monkeypatch.setenv("PERPFLUX_SINKS__CLOUD__URL", "http://127.0.0.1:1")
+    refused = await bench.run("backlog", "--forget", "cloud")
+    assert (refused.code, "[sinks.cloud]" in refused.err) == (2, True)
+    monkeypatch.delenv("PERPFLUX_SINKS__CLOUD__URL")
+    assert "it is not configured" in (await bench.run("backlog")).out
+    forgotten = await bench.run("backlog", "--forget", "cloud")
+    assert forgotten.code == 0
+    assert "0 evicted, 1 not shipped any more" in forgotten.out
+    assert store.sinks() == ["influxdb"]
+    store.evict_some()
+    assert bench.counts() == (0, 1, 0)
+    # Added again it begins with all that is there.
+    store.add_sink("cloud")
+    assert store.ledger("cloud").pending == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--forget", "influxdb"), "the journal's own"),
+        (("--forget", "cloud", "--verify"), "--forget stands alone"),
+        (("--forget", "nobody"), "has no sink 'nobody'"),
+    ],
+)
+async def test_what_cannot_be_forgotten_is_told(
+    bench: Bench, arguments: tuple[str, ...], said: str
+) -> None:
+    """The main store's place stays; a name that is not there is no success."""
+    failed = await bench.run("backlog", *arguments)
+    assert failed.code in {1, 2}
+    assert said in failed.err
+
+
+async def test_a_store_the_agent_still_ships_to_is_not_forgotten(
+    bench: Bench, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The section is gone, but the agent has not been reloaded: it says how."""
+    store.add_sink("cloud")
+    status = {"sinks": {"cloud": {"shipping": {"state": "idle", "last_error": None}}}}
+    monkeypatch.setattr(backlog_module, "running_status", lambda _: status)
+    refused = await bench.run("backlog", "--forget", "cloud")
+    assert (refused.code, "reload it first" in refused.err) == (2, True)
+    assert store.sinks() == ["cloud", "influxdb"]

@@ -15,6 +15,7 @@ import pytest
 from agent.app import App
 from agent.clock import NS_PER_S
 from agent.config import load
+from agent.delivery import WriteApi
 from agent.journal import Journal
 from agent.journal.records import Entry
 from agent.reload import Change, applicable, changes
@@ -58,6 +59,7 @@ def test_every_difference_is_named_and_what_needs_a_restart_is_told(tmp_path: Pa
             PERPFLUX_TICKERS="SOL",
             PERPFLUX_BYBIT__SYMBOLS='{"PEPE": "1000PEPEUSDT"}',
             PERPFLUX_INFLUXDB__URL="http://127.0.0.1:1",
+            PERPFLUX_SINKS__CLOUD__URL="http://127.0.0.1:2",
             PERPFLUX_JOURNAL__AGE_MAX_S="100",
             PERPFLUX_HTTP__LISTEN="",
         )
@@ -69,6 +71,9 @@ def test_every_difference_is_named_and_what_needs_a_restart_is_told(tmp_path: Pa
         Change("influxdb.org", "not set", '"perps"', live=True),
         Change("influxdb.url", "not set", '"http://127.0.0.1:1"', live=True),
         Change("journal.age_max_s", "604800", "100", live=False),
+        Change("sinks.cloud.bucket", "not set", '"perps"', live=True),
+        Change("sinks.cloud.org", "not set", '"perps"', live=True),
+        Change("sinks.cloud.url", "not set", '"http://127.0.0.1:2"', live=True),
         Change("tickers", '["BTC", "ETH"]', '["SOL"]', live=True),
     ]
     applied = applicable(before, after)
@@ -150,7 +155,7 @@ async def test_a_batch_under_way_is_answered_for_before_the_store_is_exchanged(
 
     journal = await Journal.open(tmp_path / "j.db", bytes_max=2**30, age_max_s=604_800, clock=clock)
     try:
-        shipper = Shipper("influxdb", journal, Slow(first), clock=clock)
+        shipper = Shipper("influxdb", journal, WriteApi(Slow(first)), clock=clock)
         loop = asyncio.create_task(shipper.run())
         text = snapshot_line("BTC", "1", START_NS)
         await journal.append([Entry("bybit", START_NS, f"{text}\n".encode(), 1)])
@@ -164,7 +169,7 @@ async def test_a_batch_under_way_is_answered_for_before_the_store_is_exchanged(
         assert len(first.writes) == 1
         assert (await journal.ledger("influxdb")).stored == 1
 
-        shipper.exchange(DirectDoor(second))
+        shipper.exchange(WriteApi(DirectDoor(second)))
         loop = asyncio.create_task(shipper.run())
         text = snapshot_line("BTC", "2", START_NS + NS_PER_S)
         await journal.append([Entry("bybit", START_NS + NS_PER_S, f"{text}\n".encode(), 1)])
@@ -184,13 +189,13 @@ async def test_a_parked_store_is_forgotten_when_it_is_exchanged(tmp_path: Path) 
     try:
         wrong = DirectDoor(fake)
         wrong.token = "wrong"
-        shipper = Shipper("influxdb", journal, wrong, clock=clock)
+        shipper = Shipper("influxdb", journal, WriteApi(wrong), clock=clock)
         loop = asyncio.create_task(shipper.run())
         text = snapshot_line("BTC", "1", START_NS)
         await journal.append([Entry("bybit", START_NS, f"{text}\n".encode(), 1)])
         await until(lambda: shipper.status.state == "parked")
         await shipper.retire(loop)
-        shipper.exchange(DirectDoor(fake))
+        shipper.exchange(WriteApi(DirectDoor(fake)))
         assert (shipper.status.last_error, shipper.status.next_try_ns) == (None, None)
         loop = asyncio.create_task(shipper.run())
         await until(lambda: shipper.status.last_write_ns is not None)
@@ -213,6 +218,7 @@ async def test_the_status_line_tells_backlog_and_ages(tmp_path: Path) -> None:
         "state": "degraded",
         "sources": {"bybit": {"age_s": 3}, "variational": {"age_s": None}},
         "ledger": {"pending": 12},
+        "sinks": {},
         "shipping": {
             "state": "parked",
             "last_write": "2026-09-21T14:59:00Z",

@@ -68,6 +68,9 @@ class DirectDoor:
         """Send an empty body."""
         return await self.write(b"", gzip=False)
 
+    async def close(self) -> None:
+        """There is no connection."""
+
 
 def stored_tickers(fake: FakeInfluxDB) -> set[str]:
     """The `ticker` tags of what the fake holds."""

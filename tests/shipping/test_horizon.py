@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.clock import NS_PER_S
+from agent.delivery import WriteApi
 from agent.fates import TooOld
 from agent.horizon import TRUST_S, Horizon
 from agent.journal import Desk, Journal
@@ -82,7 +83,7 @@ async def test_a_backlog_older_than_the_retention_costs_one_refusal(
         await journal.append([old_entry(number, 3 * 86_400)])
     for number in range(10):
         await journal.append([old_entry(number, 60)])
-    shipper = Shipper(SINK, journal, DirectDoor(fake), clock=clock, rand=lambda: 1.0)
+    shipper = Shipper(SINK, journal, WriteApi(DirectDoor(fake)), clock=clock, rand=lambda: 1.0)
     with capture_logs() as logs:
         assert await shipper.drain(PATIENCE_S)
     ledger = await journal.ledger(SINK)
@@ -102,7 +103,7 @@ async def test_a_longer_retention_is_used_when_it_is_there(
     journal: Journal, fake: FakeInfluxDB, clock: FakeClock
 ) -> None:
     """An operator who makes it longer sees old points arrive after ten minutes at the latest."""
-    shipper = Shipper(SINK, journal, DirectDoor(fake), clock=clock, rand=lambda: 1.0)
+    shipper = Shipper(SINK, journal, WriteApi(DirectDoor(fake)), clock=clock, rand=lambda: 1.0)
     await journal.append([old_entry(0, 7200)])
     assert await shipper.drain(PATIENCE_S)
     fake.bucket.retention_s = 0
@@ -119,7 +120,7 @@ async def test_an_expired_record_is_one_row_and_can_be_found(
     journal: Journal, fake: FakeInfluxDB, clock: FakeClock
 ) -> None:
     """It stands for all its points, and its lines are in the journal still."""
-    shipper = Shipper(SINK, journal, DirectDoor(fake), clock=clock, rand=lambda: 1.0)
+    shipper = Shipper(SINK, journal, WriteApi(DirectDoor(fake)), clock=clock, rand=lambda: 1.0)
     for number in range(2):
         await journal.append([old_entry(number, 7200)])
         assert await shipper.drain(PATIENCE_S)

@@ -9,6 +9,7 @@ import pytest
 
 from agent import resend
 from agent.clock import NS_PER_S
+from agent.delivery import WriteApi
 from agent.errors import InfluxDBError
 from agent.resend import TRIES_MAX, WAIT_S_MAX, Resender, in_batches
 from tests.shipping.bench import DirectDoor, record, snapshot_line, stored_tickers
@@ -20,7 +21,7 @@ BUSY: Final = Fault(503, "later")
 
 def resender(fake: FakeInfluxDB, clock: FakeClock) -> Resender:
     """One without jitter."""
-    return Resender(DirectDoor(fake), clock=clock, rand=lambda: 1.0)
+    return Resender(WriteApi(DirectDoor(fake)), clock=clock, rand=lambda: 1.0)
 
 
 async def test_good_records_are_stored_and_bad_lines_named(

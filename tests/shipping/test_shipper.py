@@ -10,8 +10,10 @@ from typing import Final
 import pytest
 from structlog.testing import capture_logs
 
+from agent import delivery
 from agent import shipper as shipper_module
 from agent.clock import NS_PER_S
+from agent.delivery import WriteApi
 from agent.errors import JournalError
 from agent.fates import Answer
 from agent.journal import Journal
@@ -43,7 +45,7 @@ async def append(journal: Journal, *tickers: str, value: str = "1.5", slot: int 
 
 def shipper_of(journal: shipper_module.Journal, door: DirectDoor, clock: FakeClock) -> Shipper:
     """A shipper without jitter."""
-    return Shipper(SINK, journal, door, clock=clock, rand=lambda: 1.0)
+    return Shipper(SINK, journal, WriteApi(door), clock=clock, rand=lambda: 1.0)
 
 
 @asynccontextmanager
@@ -535,7 +537,7 @@ async def test_what_is_remembered_of_lines_is_bounded(
     journal: Journal, fake: FakeInfluxDB, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the bound all is forgotten and sent again: memory is bounded, points are not lost."""
-    monkeypatch.setattr(shipper_module, "KNOWN_LINES_MAX", 0)
+    monkeypatch.setattr(delivery, "KNOWN_LINES_MAX", 0)
     await append(journal, *"ABCDEFGH")
     fake.poison["ticker=C "] = Fault(500, LATE_CONFLICT)
     fake.faults += [None, None, None, BUSY]
