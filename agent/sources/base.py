@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Final, Literal, Self
 
@@ -156,6 +156,39 @@ class HttpSource(DataSourceClient):
         if self._fetcher is None:
             self._fetcher = Fetcher(self.source_name, self._session, self._timeout_s, self._clock)
         return await self._fetcher.get(f"{self._api_base}{path}")
+
+    async def _poll_one(
+        self, path: str, endpoint: str, slot_ns: int, read: Callable[[Reply], Poll]
+    ) -> Poll:
+        """A poll that is one request: not in a demanded silence, and failures become problems.
+
+        Args:
+            path: what to ask for.
+            endpoint: its short name, for the report.
+            slot_ns: the slot, ns since the epoch.
+            read: what the answer comes to; may raise SourceError.
+        """
+        silent = self._silent(slot_ns, endpoint)
+        if silent is not None:
+            return silent
+        reply = None
+        try:
+            reply = await self._get(path)
+            poll = read(reply)
+        except SourceError as problem:
+            self._heed((problem,))
+            report = EndpointReport(
+                endpoint=endpoint,
+                ok=False,
+                latency_ms=reply.latency_ms if reply else None,
+                bytes=len(reply.body) if reply else 0,
+            )
+            return Poll(
+                source=self.source_name, slot_ns=slot_ns, reports=(report,), problems=(problem,)
+            )
+        if poll.ok:
+            self.conduct.answered()
+        return poll
 
     def _silent(self, slot_ns: int, endpoint: str) -> Poll | None:
         """The poll of a slot in which nothing may be asked; None when the venue may be."""

@@ -118,6 +118,7 @@ def test_unknown_variable(problems: Problems, name: str, near: str) -> None:
         ("PERPFLUX_BYBIT__SYMBOLS", '{"A":', "bybit.symbols is not valid JSON at character 6;"),
         ("PERPFLUX_BYBIT__SYMBOLS", '{"A":"x"}', 'bybit.symbols.A is "x"; allowed: table'),
         ("PERPFLUX_BYBIT__SYMBOLS", "[" * 100_000, "bybit.symbols is not JSON that can be read;"),
+        ("PERPFLUX_SINKS", "null", "sinks is null; allowed: up to 16 tables [sinks.NAME],"),
         ("PERPFLUX_SINKS", '{"a": {"token": "geheim"', "sinks is not valid JSON at character 25"),
         ("PERPFLUX_SINKS", "5", "sinks is 5; allowed: up to 16 tables"),
         ("PERPFLUX_SINKS____URL", "http://h", 'sinks has the name ""; allowed: up to 16'),

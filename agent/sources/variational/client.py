@@ -58,27 +58,9 @@ class VariationalClient(HttpSource):
 
     async def poll(self, tickers: Tickers, slot_ns: int) -> Poll:
         """One request answers for all tickers."""
-        silent = self._silent(slot_ns, ENDPOINT)
-        if silent is not None:
-            return silent
-        reply = None
-        try:
-            reply = await self._get(PATH)
-            poll = self._read(reply, tickers, slot_ns)
-        except SourceError as problem:
-            self._heed((problem,))
-            report = EndpointReport(
-                endpoint=ENDPOINT,
-                ok=False,
-                latency_ms=reply.latency_ms if reply else None,
-                bytes=len(reply.body) if reply else 0,
-            )
-            return Poll(
-                source=self.source_name, slot_ns=slot_ns, reports=(report,), problems=(problem,)
-            )
-        if poll.ok:
-            self.conduct.answered()
-        return poll
+        return await self._poll_one(
+            PATH, ENDPOINT, slot_ns, lambda reply: self._read(reply, tickers, slot_ns)
+        )
 
     def _read(self, reply: Reply, tickers: Tickers, slot_ns: int) -> Poll:
         self._check_answer(reply)
