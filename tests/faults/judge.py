@@ -21,7 +21,7 @@ from agent.line_protocol import Point, parse_line
 from tests.faults.oracle import PATHS, Oracle, Row, differences
 from tests.influxd.server import InfluxServer
 
-LINES_PER_LOOK: Final = 4_000
+LINES_PER_LOOK: Final = 16_000
 """About so many lines are compared at a time."""
 SAID_MAX: Final = 10
 LATEST: Final = "2200-01-01T00:00:00Z"

@@ -57,7 +57,7 @@ class Scale:
 
 
 SHORT: Final = Scale(listings=24, share=0.25, outage_s=20, storm_s=20, jobs=10)
-LONG: Final = Scale(listings=600, share=1, outage_s=600, storm_s=300, jobs=2)
+LONG: Final = Scale(listings=200, share=1, outage_s=600, storm_s=300, jobs=2)
 
 
 @dataclass
