@@ -9,8 +9,9 @@ Texts come checked: plain numbers of at most 36 digits either side (`agent.sourc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Sequence
-from decimal import Context, Decimal, localcontext
+from decimal import Context, Decimal, InvalidOperation, localcontext
 from typing import Final, TypeVar
 
 from agent.clock import NS_PER_MS
@@ -18,6 +19,15 @@ from agent.snapshot import PLAIN_NUMBER, Columns, PlainColumn
 
 SECONDS_PER_YEAR: Final = 31_536_000
 """365 days: the year of both venues' annualised rates."""
+PUBLISHED_DIGITS_MAX: Final = 36
+"""Digits on either side of the point that a venue's number may have (seen: 29 decimals).
+
+Fewer than can be stored, so that a sum, a half or a product with 3600 still can be."""
+NUMBER_LENGTH_MAX: Final = 90
+"""Longer texts are not looked at as numbers."""
+_DIGITS: Final = f"[0-9]{{1,{PUBLISHED_DIGITS_MAX}}}"
+PUBLISHED_NUMBER: Final = re.compile(rf"(?:-?{_DIGITS}(?:\.{_DIGITS})?)?")
+"""Such a number, or nothing."""
 EXACT: Final = Context(prec=90)
 """Wide enough that no sum or half is rounded."""
 RATIO: Final = Context(prec=12)
@@ -42,6 +52,22 @@ def numbers(column: Column) -> list[Decimal | None]:
 def text_of(number: Decimal) -> str:
     """Plain decimal text, never with an exponent."""
     return format(number, "f")
+
+
+def plain_number(text: str) -> str | None:
+    """A number as plain decimal text, exact; "" stays ""; None when it is no number we take."""
+    if PUBLISHED_NUMBER.fullmatch(text):
+        return text
+    if len(text) > NUMBER_LENGTH_MAX or not text.isascii() or "_" in text or text != text.strip():
+        return None
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not number.is_finite() or abs(number.adjusted()) > PUBLISHED_DIGITS_MAX:
+        return None
+    plain = text_of(number)
+    return plain if PUBLISHED_NUMBER.fullmatch(plain) else None
 
 
 def texts(column: _Numbers) -> PlainColumn:

@@ -65,6 +65,10 @@ class InfluxDBError(PerpfluxError):
     """InfluxDB did not answer, or refused what it was asked (queries and management)."""
 
 
+class LegacyDatabaseError(PerpfluxError):
+    """The earlier collector's database cannot be read, or is something else."""
+
+
 class LineProtocolError(PerpfluxError):
     """A value or a line that InfluxDB's line protocol cannot carry."""
 

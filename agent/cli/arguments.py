@@ -114,6 +114,10 @@ def _add_token_file(to: Parser) -> None:
     _add_path(to, "--token-file", "one that may read (default: as [influxdb], INFLUXDB_V2_TOKEN)")
 
 
+def _legacy(to: Parser) -> None:
+    to.add_argument("file", type=Path, metavar="FILE", help="the earlier collector's database")
+
+
 def _query(to: Parser) -> None:
     # Otherwise argparse takes the duration in `--start -7d` for an option.
     to._negative_number_matcher = re.compile(r"-[0-9]")  # noqa: SLF001
@@ -164,6 +168,8 @@ COMMANDS: Final[dict[str, Command]] = {
     "backlog": Command("What waits for each store, and why; is what is stored there?", _backlog),
     "rejected": Command("Points that a store refused: list, show, replay, purge.", _rejected),
     "replay": Command("Ship a past range of the journal again.", _replay),
+    "migrate-sqlite": Command("Bring the earlier collector's database up to date.", _legacy),
+    "import-sqlite": Command("Take the earlier collector's rows into the journal.", _legacy),
     "bootstrap": Command(
         "Make buckets, rollup task and least-privilege tokens in InfluxDB.", _bootstrap
     ),

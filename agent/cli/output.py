@@ -26,6 +26,20 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def width_for_progress() -> int | None:
+    """Columns of the terminal that the operator watches; None = there is none."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else None
+    except (OSError, ValueError):
+        return None
+
+
+def redraw(text: str) -> None:
+    """Put this where the line was that the operator watches; "" = nothing."""
+    sys.stderr.write(f"\r\x1b[K{text}")
+    sys.stderr.flush()
+
+
 def give_up_stdout() -> None:
     """The reader went away (`| head`): let the interpreter's last flush go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

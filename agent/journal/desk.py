@@ -1,7 +1,8 @@
 """What a command does with a journal that a running agent holds: looks, and small transactions.
 
 The agent keeps nothing of this in memory, so SQLite's own locks are enough: each change is one
-transaction that waits its turn (at most `database.BUSY_S`). Nothing here touches records or spans.
+transaction that waits its turn (at most `database.BUSY_S`). Spans and records that are there stay
+as they are; new records come behind the newest, where the agent finds them.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Self
 
-from agent.errors import JournalError
-from agent.journal import refusals, rows
+from agent.errors import JournalError, JournalUnavailableError
+from agent.journal import refusals, retention, room, rows
 from agent.journal.database import (
     APPLICATION_ID,
     MAIN_SINK,
@@ -22,17 +23,25 @@ from agent.journal.database import (
     explain,
     garbled_is_corrupt,
 )
-from agent.journal.records import Backlog, Ledger, Record, Rejected, RejectedRow
+from agent.journal.records import Backlog, Entry, Ledger, Record, Rejected, RejectedRow
+from agent.journal.spans import OPEN_END
 from agent.journal.tables import (
+    append,
     count,
     forget_sink,
+    head,
     ledger_of,
     sink_names,
     spans_of,
     sum_of,
 )
 
+ROW_BYTES: Final = 200
+"""What a record takes in the file beside its fragment: its row, two indexes, unused room."""
+FULL_PARTS: Final = (9, 10)
+"""Of `bytes_max`: beyond it nothing is appended here, so that the agent has the rest."""
 _OPERATION: Final = "use journal"
+_STATE: Final = "SELECT value FROM state WHERE key = ?"
 
 
 class Desk:
@@ -134,6 +143,59 @@ class Desk:
             refusals.keep(connection, sink, again, at_ns=at_ns, text_bytes_max=room)
         return stored
 
+    def get_state(self, key: str) -> str | None:
+        """A small fact kept over restarts; None when there is none."""
+        with self._look() as connection:
+            (value,) = connection.execute(_STATE, (key,)).fetchone() or (None,)
+        return value if value is None else str(value)
+
+    def append(
+        self, entries: Sequence[Entry], *, at_ns: int, key: str, before: str | None, after: str
+    ) -> None:
+        """Add a record per entry, and keep a fact with them, in one transaction.
+
+        Nothing that a store has still to get makes way for it, and the agent has room left.
+
+        Args:
+            entries: in their order; may be none.
+            at_ns: wall clock, when they are taken.
+            key: of the fact.
+            before: its value so far, None = there is none: so that two callers do not do the same.
+            after: its new value.
+
+        Raises:
+            JournalUnavailableError: there is no room, in the journal or on its disk.
+            JournalError: the fact has another value by now. Nothing is changed then.
+        """
+        with self._change() as connection:
+
+            def claim(size: int) -> None:
+                self._claim_room(connection, size + len(entries) * ROW_BYTES)
+
+            (value,) = connection.execute(_STATE, (key,)).fetchone() or (None,)
+            if value != before:
+                raise JournalError(_OPERATION, f"another {key} is under way", "let it finish")
+            if entries:
+                append(connection, entries, now_ns=at_ns, claim=claim)
+            connection.execute("REPLACE INTO state (key, value) VALUES (?, ?)", (key, after))
+
+    def _claim_room(self, connection: sqlite3.Connection, size: int) -> None:
+        shortage = room.shortage(self._path)
+        if shortage is not None:
+            raise JournalUnavailableError(
+                _OPERATION, f"the disk of {self._path} has {shortage}", "make room on that disk"
+            )
+        first_seq = retention.unshipped_from(connection)
+        waiting = sum_of(connection, [(first_seq, OPEN_END)]).bytes
+        waiting += max(0, head(connection)[0] - first_seq + 1) * ROW_BYTES
+        if (waiting + size) * FULL_PARTS[1] > self._bytes_max * FULL_PARTS[0]:
+            raise JournalUnavailableError(
+                _OPERATION,
+                f"{self._path} is full of points that no store has yet",
+                "have them shipped (`perpflux backlog` says what waits), or raise "
+                "journal.bytes_max; then do this again",
+            )
+
     def purge(self, sink: str, ids: Sequence[int] | None) -> int:
         """Forget rejected lines (None = all); they still count as rejected. How many there were."""
         with self._change(sink) as connection:
@@ -166,7 +228,7 @@ class Desk:
             yield connection
 
     @contextmanager
-    def _change(self, sink: str) -> Iterator[sqlite3.Connection]:
+    def _change(self, sink: str | None = None) -> Iterator[sqlite3.Connection]:
         """A connection that writes, inside one transaction."""
         with self._explained():
             connection = connect(self._path)

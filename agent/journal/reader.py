@@ -12,7 +12,7 @@ from agent.errors import JournalError
 from agent.journal import rows
 from agent.journal.database import connect, explain, garbled_is_corrupt
 from agent.journal.fragment import decompress
-from agent.journal.records import FUNDING_SUFFIX, Record
+from agent.journal.records import FUNDING_SUFFIX, IMPORT_SUFFIX, Record
 
 PAGE_RECORDS: Final = 32
 """Records of one read; between reads the agent may fold its log into the file."""
@@ -24,7 +24,8 @@ _SLOTS: Final = "slot_ns >= :since AND slot_ns < :until"
 _EXTENT: Final = f"SELECT min(seq), max(seq) FROM record WHERE {_SLOTS}"  # noqa: S608  # constants
 _PAGE: Final = (
     f"{rows.READ} WHERE seq BETWEEN :first AND :last AND +slot_ns >= :since AND +slot_ns < :until"
-    f" AND (:source IS NULL OR source IN (:source, :source || '{FUNDING_SUFFIX}'))"
+    " AND (:source IS NULL OR source IN"
+    f" (:source, :source || '{FUNDING_SUFFIX}', :source || '{IMPORT_SUFFIX}'))"
     " ORDER BY seq LIMIT :limit"
 )
 """The plus signs keep SQLite from the index on slots, which would sort each page anew."""

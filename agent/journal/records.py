@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 FUNDING_SUFFIX = "/funding"
-"""Behind a source's name in the entries of its settlements: their stamps are no slots of its."""
+IMPORT_SUFFIX = "/import"
+"""Behind a source's name in the entries of settlements, and of an earlier collector's rows: their
+stamps are no slots that the source took."""
 
 Lane = Literal["newest", "oldest"]
 """Which end of the backlog a batch is taken from."""
@@ -14,7 +16,7 @@ Lane = Literal["newest", "oldest"]
 
 def venue_of(source: str) -> str:
     """The `source` tag of an entry's lines."""
-    return source.removesuffix(FUNDING_SUFFIX)
+    return source.removesuffix(FUNDING_SUFFIX).removesuffix(IMPORT_SUFFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,8 @@ class Entry:
     r"""What one poll hands over: becomes one record.
 
     Args:
-        source: who made it ("bybit", "variational", "agent", "bybit/funding").
+        source: who made it ("bybit", "variational", "agent", "bybit/funding",
+            "variational/import").
         slot_ns: the one stamp that all its lines share, ns since the epoch.
         lines: line protocol, UTF-8, every line ended by "\n"; not empty.
         points: how many of the lines count in the ledger.

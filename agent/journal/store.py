@@ -14,7 +14,7 @@ from typing import Final
 
 from agent.clock import NS_PER_S, Clock
 from agent.errors import JournalError
-from agent.journal import refusals, retention, room, rows
+from agent.journal import refusals, retention, room
 from agent.journal.batches import read_batch
 from agent.journal.database import MAIN_SINK
 from agent.journal.opened import OpenFile
@@ -31,6 +31,7 @@ from agent.journal.records import (
 from agent.journal.spans import OPEN_END, Span, holds, runs, within, without
 from agent.journal.steady import SteadyClock
 from agent.journal.tables import (
+    append,
     count,
     forget_sink,
     head,
@@ -95,15 +96,14 @@ class Store(OpenFile):
         now_ns = self._clock.now_ns()
         self._steady.look()
         with self._session("append to journal", write=True) as connection:
-            head_seq, points_total, bytes_total = head(connection)
-            first_seq = max(head_seq, self._head_seq) + 1
-            packed = [rows.pack(entry, seq, now_ns) for seq, entry in enumerate(entries, first_seq)]
-            self._claim_room(connection, sum(len(row[-1]) for row in packed))
-            for row, entry in zip(packed, entries, strict=True):
-                points_total += entry.points
-                bytes_total += len(row[-1])
-                connection.execute(rows.INSERT, (*row, points_total, bytes_total))
-        self._head_seq = first_seq + len(entries) - 1
+            last_seq = append(
+                connection,
+                entries,
+                now_ns=now_ns,
+                after_seq=self._head_seq,
+                claim=lambda size: self._claim_room(connection, size),
+            )
+        self._head_seq = last_seq
         self._appends += 1
 
     def _claim_room(self, connection: sqlite3.Connection, size: int) -> None:

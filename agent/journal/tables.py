@@ -1,4 +1,4 @@
-"""The queries that several operations share: totals, spans, counters. Each is O(log n).
+"""The statements that several operations share: appending, totals, spans, counters.
 
 A span's content is told from the running totals of its first and last record; no query here
 walks over records, so a backlog of millions costs what an empty one costs.
@@ -7,11 +7,12 @@ walks over records, so a backlog of millions costs what an empty one costs.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agent.journal.records import Ledger
+from agent.journal import rows
+from agent.journal.records import Entry, Ledger
 from agent.journal.refusals import FORGOTTEN
 from agent.journal.spans import Span
 
@@ -38,6 +39,37 @@ def head(connection: sqlite3.Connection) -> tuple[int, int, int]:
     """The seq, points_total and bytes_total of the newest record; zeros when there is none."""
     seq, points_total, bytes_total = connection.execute(_HEAD).fetchone() or (0, 0, 0)
     return seq, points_total, bytes_total
+
+
+def append(
+    connection: sqlite3.Connection,
+    entries: Sequence[Entry],
+    *,
+    now_ns: int,
+    after_seq: int = 0,
+    claim: Callable[[int], None],
+) -> int:
+    """Add a record per entry, numbered after the newest; inside the caller's transaction.
+
+    Args:
+        connection: of the transaction.
+        entries: in their order.
+        now_ns: wall clock, when they are taken.
+        after_seq: their numbers are above this one too.
+        claim: is told the bytes of their fragments before anything is written; may raise.
+
+    Returns:
+        The seq of the last one.
+    """
+    head_seq, points_total, bytes_total = head(connection)
+    first_seq = max(head_seq, after_seq) + 1
+    packed = [rows.pack(entry, seq, now_ns) for seq, entry in enumerate(entries, first_seq)]
+    claim(sum(len(row[-1]) for row in packed))
+    for row, entry in zip(packed, entries, strict=True):
+        points_total += entry.points
+        bytes_total += len(row[-1])
+        connection.execute(rows.INSERT, (*row, points_total, bytes_total))
+    return first_seq + len(entries) - 1
 
 
 def oldest(connection: sqlite3.Connection) -> tuple[int, int] | None:

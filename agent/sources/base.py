@@ -11,12 +11,13 @@ import aiohttp
 import msgspec
 
 from agent.clock import NS_PER_S, SYSTEM_CLOCK, Clock, slot_at
+from agent.derive import plain_number
 from agent.errors import SourceError, SourceFailure
 from agent.poll import EndpointReport, Poll
 from agent.snapshot import Snapshot
 from agent.sources.conduct import Conduct
 from agent.sources.fetch import Fetcher, Reply, open_session
-from agent.sources.rows import UNREADABLE, plain_number, unknown_keys
+from agent.sources.rows import UNREADABLE, unknown_keys
 
 Tickers = Sequence[str] | Literal["all"]
 

@@ -7,16 +7,14 @@ counted. One bad row costs one row.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from itertools import compress
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from agent.derive import text_of
+from agent.derive import PUBLISHED_DIGITS_MAX, PUBLISHED_NUMBER, plain_number
 from agent.snapshot import (
     TAG_LINES,
     Batch,
@@ -27,19 +25,10 @@ from agent.snapshot import (
     number_lines,
 )
 
-PUBLISHED_DIGITS_MAX: Final = 36
-"""Digits on either side of the point that a venue's number may have (seen: 29 decimals).
-
-Fewer than can be stored, so that a sum, a half or a product with 3600 still can be."""
-NUMBER_LENGTH_MAX: Final = 90
-"""Longer texts are not looked at as numbers."""
 UNREADABLE: Final = (ValueError, RecursionError)
 """What decoding raises: msgspec's errors and UnicodeDecodeError are ValueErrors."""
 
 _PUBLISHED_LINES: Final = number_lines(PUBLISHED_DIGITS_MAX)
-_DIGITS: Final = f"[0-9]{{1,{PUBLISHED_DIGITS_MAX}}}"
-_PUBLISHED: Final = re.compile(rf"(?:-?{_DIGITS}(?:\.{_DIGITS})?)?")
-"""One such line; for a column that holds a bad one."""
 
 RowT = TypeVar("RowT")
 
@@ -138,27 +127,11 @@ def _cleaned_column(values: Sequence[str], kept: list[bool]) -> Sequence[str]:
     """The values as plain numbers; a row without one is no longer kept."""
     if each_fits(values, _PUBLISHED_LINES):
         return values
-    fits = _PUBLISHED.fullmatch
+    fits = PUBLISHED_NUMBER.fullmatch
     plain = [value if fits(value) else plain_number(value) for value in values]
     for row, text in enumerate(plain):
         kept[row] &= text is not None
     return [text or "" for text in plain]
-
-
-def plain_number(text: str) -> str | None:
-    """A number as plain decimal text, exact; "" stays ""; None when it is no number we take."""
-    if _PUBLISHED.fullmatch(text):
-        return text
-    if len(text) > NUMBER_LENGTH_MAX or not text.isascii() or "_" in text or text != text.strip():
-        return None
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return None
-    if not number.is_finite() or abs(number.adjusted()) > PUBLISHED_DIGITS_MAX:
-        return None
-    plain = text_of(number)
-    return plain if _PUBLISHED.fullmatch(plain) else None
 
 
 def decode_each(

@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent import derive
+from agent.derive import PUBLISHED_DIGITS_MAX
 from agent.snapshot import is_plain_column
-from agent.sources.rows import PUBLISHED_DIGITS_MAX
 from tests.support.batches import plain_numbers
 
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")

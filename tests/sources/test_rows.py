@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.derive import PUBLISHED_DIGITS_MAX, plain_number
 from agent.snapshot import UNFIT_IN_TAG, is_plain_column
 from agent.sources.bybit import wire as bybit_wire
 from agent.sources.fetch import Reply
-from agent.sources.rows import PUBLISHED_DIGITS_MAX, Rows, build_batch, plain_number, unknown_keys
+from agent.sources.rows import Rows, build_batch, unknown_keys
 from agent.sources.variational import wire as variational_wire
 from tests.support.batches import plain_numbers
 from tests.support.payloads import bybit_document, variational_document

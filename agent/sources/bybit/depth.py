@@ -14,12 +14,12 @@ from typing import Final
 
 import msgspec
 
-from agent.derive import EXACT, text_of
+from agent.derive import EXACT, plain_number, text_of
 from agent.errors import SourceError, SourceFailure
 from agent.snapshot import is_plain_column
 from agent.sources.bybit.envelope import Verdict, instant_ns
 from agent.sources.fetch import Reply
-from agent.sources.rows import UNREADABLE, plain_number
+from agent.sources.rows import UNREADABLE
 
 NOTIONALS: Final = {"1k": Decimal(1_000), "100k": Decimal(100_000), "1m": Decimal(1_000_000)}
 """Sizes in quote currency, rising."""

@@ -17,13 +17,14 @@ import msgspec
 
 from agent import derive
 from agent.clock import INSTANT_MAX_NS, NS_PER_MS, NS_PER_S
+from agent.derive import plain_number
 from agent.errors import SourceError, SourceFailure
 from agent.poll import Settlement
 from agent.sources.bybit import refusals
 from agent.sources.bybit.door import TICKERS_SHARE, Door
 from agent.sources.bybit.envelope import Verdict
 from agent.sources.fetch import Reply
-from agent.sources.rows import UNREADABLE, decode_each, plain_number
+from agent.sources.rows import UNREADABLE, decode_each
 
 PATH: Final = "/v5/market/funding/history"
 ROWS_MAX: Final = 200

@@ -14,10 +14,11 @@ import msgspec
 
 from agent import derive
 from agent.clock import parse_rfc3339_ns
+from agent.derive import plain_number
 from agent.errors import SourceError, SourceFailure
 from agent.snapshot import Columns
 from agent.sources.fetch import Reply
-from agent.sources.rows import UNREADABLE, Rows, decode_each, plain_number
+from agent.sources.rows import UNREADABLE, Rows, decode_each
 
 FUNDING_RATE_MAX: Final = Decimal("175.2")
 """|funding_rate| above this is another unit than a fraction per year."""
