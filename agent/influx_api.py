@@ -59,12 +59,13 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task with its text."""
+    """A task with its text. last_error: why its last run failed; "" = it did not."""
 
     id: str
     name: str
     flux: str
     active: bool
+    last_error: str = ""
 
 
 class Permission(NamedTuple):
@@ -147,6 +148,14 @@ class InfluxApi:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise self._no_answer(RUN, error, QUERY_TIMEOUT_S) from None
 
+    # The server
+
+    async def version(self) -> str:
+        """The version of an InfluxDB that is well; "" = what answers does not say it is one."""
+        ask = self._service("health_service", "HealthService").get_health_async
+        health = await self._ask("ask InfluxDB how it is", ask, _absent={}, _strange={})
+        return str(health.get("version", ""))
+
     # The first user of a new server
 
     async def setup_allowed(self) -> bool:
@@ -185,9 +194,17 @@ class InfluxApi:
 
     async def find_bucket(self, org_id: str, name: str) -> Bucket | None:
         """The bucket of this name; None = there is none."""
+        return await self._bucket_of(name, org_id=org_id)
+
+    async def visible_bucket(self, org: str, name: str) -> Bucket | None:
+        """The same by the organisation's name; None also where this token may not read it."""
+        return await self._bucket_of(name, org=org)
+
+    async def _bucket_of(self, name: str, **where: str) -> Bucket | None:
         ask = self._service("buckets_service", "BucketsService").get_buckets_async
+        none: Document = {"buckets": []}
         found = await self._ask(
-            f"look for bucket {name}", ask, org_id=org_id, name=name, _absent={"buckets": []}
+            f"look for bucket {name}", ask, _absent=none, _strange=None, name=name, **where
         )
         return next((_bucket(each) for each in found["buckets"] if each["name"] == name), None)
 
@@ -267,9 +284,10 @@ class InfluxApi:
         ask: Callable[..., Awaitable[aiohttp.ClientResponse]],
         *arguments: object,
         _absent: Document | None = None,
+        _strange: Document | None = None,
         **filters: str,
     ) -> Document:
-        """One request; `_absent` is taken for the answer where InfluxDB says 404."""
+        """One request; `_absent` stands for a 404, `_strange` for an answer that is no object."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 response = await ask(*arguments, _preload_content=False, **filters)
@@ -281,7 +299,12 @@ class InfluxApi:
                     body = await _read(response, DOCUMENT_BYTES_MAX)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise self._no_answer(operation, error, TIMEOUT_S) from None
-        return _document(operation, body)
+        document = _document(body)
+        if document is None:
+            document = _strange
+        if document is None:
+            raise InfluxDBError(operation, "the answer is no JSON object", _NOT_INFLUXDB)
+        return document
 
     async def _message(self, response: aiohttp.ClientResponse) -> str:
         """What a refusal says; never the token."""
@@ -314,15 +337,13 @@ def _refused(operation: str, status: int, message: str) -> InfluxDBError:
     return InfluxDBError(operation, f"{status} {shortened(message)}", _HINTS.get(status, ""))
 
 
-def _document(operation: str, body: bytes) -> Document:
-    """A JSON object; {} for an empty body. Raises InfluxDBError."""
+def _document(body: bytes) -> Document | None:
+    """A JSON object; {} for an empty body, None for anything else."""
     try:
         document = json.loads(body) if body else {}
     except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise InfluxDBError(operation, "the answer is no JSON object", _NOT_INFLUXDB)
-    return document
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def _rules(retention_s: int) -> list[Document]:
@@ -336,7 +357,14 @@ def _bucket(found: Document) -> Bucket:
 
 
 def _task(found: Document) -> Task:
-    return Task(found["id"], found["name"], found["flux"], found.get("status") == "active")
+    failed = found.get("lastRunStatus") == "failed"
+    return Task(
+        id=found["id"],
+        name=found["name"],
+        flux=found["flux"],
+        active=found.get("status") == "active",
+        last_error=shortened(found.get("lastRunError") or "no reason given") if failed else "",
+    )
 
 
 def _authorization(found: Document) -> Authorization:

@@ -261,7 +261,7 @@ class DataCollectorScheduler:
         if self._store is None:
             return None
         try:
-            kept_ns = int(await self._store.get_state(_silence_key(source)) or 0)
+            kept_ns = int(await self._store.get_state(silence_key(source.source_name)) or 0)
             self.status[source.source_name].silent_until_ns = kept_ns
             source.silent_until_ns = max(source.silent_until_ns, kept_ns)
             return await self._store.last_slot_ns(source.source_name)
@@ -277,7 +277,9 @@ class DataCollectorScheduler:
         try:
             await self._store.append([entry for entry in entries if entry.lines])
             if source.silent_until_ns != status.silent_until_ns:
-                await self._store.put_state(_silence_key(source), str(source.silent_until_ns))
+                await self._store.put_state(
+                    silence_key(source.source_name), str(source.silent_until_ns)
+                )
                 status.silent_until_ns = source.silent_until_ns
         except JournalError as error:
             self._store_failed(error)
@@ -311,5 +313,6 @@ class DataCollectorScheduler:
                 self._log.exception("callback_failed", callback=repr(callback), error=str(error))
 
 
-def _silence_key(source: DataSourceClient) -> str:
-    return f"silent_until_ns:{source.source_name}"
+def silence_key(source: str) -> str:
+    """Where the journal keeps until when (wall clock, ns) this source is not to be asked."""
+    return f"silent_until_ns:{source}"

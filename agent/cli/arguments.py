@@ -90,6 +90,11 @@ def _backlog(to: Parser) -> None:
     _add_token_file(to)
 
 
+def _doctor(to: Parser) -> None:
+    _add_format(to, ("table", "json"), "table")
+    _add_path(to, "--token-file", "one that may read (default: Grafana's beside the agent's)")
+
+
 def _rejected(to: Parser) -> None:
     to.add_argument("action", choices=("list", "show", "replay", "purge"))
     to.add_argument("ids", nargs="*", type=int, metavar="ID", help="a line's number in the list")
@@ -164,6 +169,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "run": Command("Poll, store and ship until stopped.", _nothing),
     "once": Command("Poll each source once, ship, and print the snapshots.", _once),
     "check": Command("Check the configuration; no network.", _nothing),
+    "doctor": Command("Look at all the agent depends on, and say what to do.", _doctor),
     "export": Command("Print points from the journal, oldest first.", _export),
     "backlog": Command("What waits for each store, and why; is what is stored there?", _backlog),
     "rejected": Command("Points that a store refused: list, show, replay, purge.", _rejected),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import http.client
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,10 +23,8 @@ from agent.influx_api import InfluxApi
 from agent.journal import Desk
 from agent.journal.database import MAIN_SINK
 from agent.readback import Readback, read_back
+from agent.running import running_status
 
-ASK_S: Final = 3
-"""How long a running agent may take to answer."""
-STATUS_BYTES_MAX: Final = 1 << 20
 VERIFY_S: Final = 3600
 """How far --verify goes back by itself."""
 SETTLE_S: Final = 60
@@ -84,23 +81,6 @@ def _shipping(config: Config, sink: str, status: dict[str, Any] | None) -> tuple
     if report is None:
         return "unknown", "the running agent does not know it"
     return report["shipping"]["state"], report["shipping"]["last_error"]
-
-
-def running_status(config: Config) -> dict[str, Any] | None:
-    """The status of the agent that runs on this journal; None = none answers."""
-    if config.http.address is None:
-        return None
-    host, port = config.http.address
-    asked = http.client.HTTPConnection(host, port, timeout=ASK_S)
-    try:
-        asked.request("GET", "/status")
-        document = json.loads(asked.getresponse().read(STATUS_BYTES_MAX))
-        same = document["journal"]["path"] == str(config.journal.path)
-    except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError):
-        return None
-    finally:
-        asked.close()
-    return document if same else None
 
 
 def _forget(config: Config, options: argparse.Namespace) -> int:

@@ -182,7 +182,7 @@ def _overlay(table: Table, environ: Mapping[str, str], origins: Origins) -> list
     if not names:
         return []
     # pydantic-settings takes as long to import as everything else here: only where it is needed.
-    from agent.config.environment import read_variable  # noqa: PLC0415
+    from agent.config.variables import read_variable  # noqa: PLC0415
 
     problems: list[str] = []
     for name in names:

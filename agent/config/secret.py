@@ -58,6 +58,10 @@ class TokenSource:
         Raises:
             ConfigError: no place has one, or the first that has one is unusable.
         """
+        return self.find()[1]
+
+    def find(self) -> tuple[str, SecretStr]:
+        """The place it was found in, in words, and the token as it is now. Raises as `read`."""
         places: list[tuple[str, Path]] = []
         if self.token_file is not None:
             places.append((f"token_file {escaped(str(self.token_file))}", self.token_file))
@@ -68,10 +72,11 @@ class TokenSource:
         for place, path in places:
             raw = _read_bounded(place, path)
             if raw is not None:
-                return _token(place, raw)
+                return place, _token(place, raw)
         text = self.environ.get(INFLUX_VARIABLE)
         if text:
-            return _token(INFLUX_VARIABLE, text.encode(errors="surrogateescape"))
+            raw = text.encode(errors="surrogateescape")
+            return INFLUX_VARIABLE, _token(INFLUX_VARIABLE, raw)
         absent = [f"{place} does not exist" for place, _ in places]
         raise ConfigError(_OPERATION, "; ".join(["no token found", *absent]), _HINT)
 

@@ -219,6 +219,23 @@ def open_database(
         ) from error
 
 
+def fault_of(path: Path) -> str:
+    """What is wrong with a journal, as far as `CHECK_S` allows to look; "" when nothing is.
+
+    Changes nothing, so that it may be asked beside a running agent.
+
+    Raises:
+        JournalError: it cannot be opened, or is another program's.
+    """
+    try:
+        with garbled_is_corrupt(), closing(connect(path, read_only=True)) as connection:
+            return _examine(connection, path, thorough=True)
+    except sqlite3.Error as error:
+        if _code(error) in _FAULTS:
+            return str(error)
+        raise explain(error, "examine journal", path) from error
+
+
 def _prepare(path: Path, *, fresh: bool) -> sqlite3.Connection:
     if fresh:  # SQLite gives its companions the same mode
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))

@@ -102,6 +102,12 @@ class Desk:
             newest = refusals.read(connection, sink, 1, None)
         return newest[0].id if newest else 0
 
+    def state(self, key: str) -> str | None:
+        """What the agent remembers under a key; None = nothing."""
+        with self._look() as connection:
+            row = connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
     def record(self, seq: int) -> Record | None:
         """A record; None when it is no longer there, or damaged."""
         with self._look() as connection:

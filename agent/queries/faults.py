@@ -15,6 +15,7 @@ _HINTS: Final = (
         re.compile(r"could not find bucket"),
         "is the name right, and may the token read it? give one that may with --token-file",
     ),
+    (re.compile(r"organization name .* not found"), "put influxdb.org right"),
     (
         re.compile(r"undefined identifier v\b"),
         "v.… is known to Grafana and InfluxDB's own pages only: write range and bucket out",

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.config import InfluxConfig, NatsSink, StoreSink, known_keys
-from agent.config.environment import VARIABLE_CHARS_MAX
+from agent import config
+from agent.config import InfluxConfig, NatsSink, StoreSink, known_keys, load
+from agent.config.variables import VARIABLE_CHARS_MAX
 
 if TYPE_CHECKING:
     from tests.config.conftest import LoadText, Problems
@@ -173,3 +174,9 @@ def test_no_influx_from_less(load_text: LoadText) -> None:
     loaded = load_text(INFLUXDB_V2_ORG="o", INFLUXDB_V2_TOKEN="t", INFLUXDB_V2_URL="")
     assert loaded.config.influxdb is None
     assert loaded.token is None
+
+
+def test_reading_variables_does_not_hide_the_function_of_the_package() -> None:
+    """A module that is imported late must not take the name of something the package gives."""
+    load(environ={"STATE_DIRECTORY": "/x", "PERPFLUX_TICKERS": "BTC"})
+    assert callable(config.environment)
