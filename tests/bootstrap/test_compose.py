@@ -14,10 +14,8 @@ import pytest
 
 from agent.cli.arguments import parser
 from agent.config import known_keys
-from tests.dashboards.test_npm import modules, node
 from tests.influxd.server import IMAGE
-
-__all__ = ["modules"]  # a fixture
+from tests.support.node import node
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -29,9 +27,9 @@ CONFIG_VARIABLES = {"INFLUXDB_V2_URL", "INFLUXDB_V2_ORG"}
 
 
 @pytest.fixture
-def services(modules: Path) -> dict[str, Any]:
+def services() -> dict[str, Any]:
     """The services, with `<<` merged as compose does."""
-    document = node(modules, "yaml.mjs", str(FILE))[str(FILE)]
+    document = node("yaml.mjs", str(FILE))[str(FILE)]
     assert set(document) == {"name", "services", "volumes"}
     found: dict[str, Any] = document["services"]
     for service in found.values():
@@ -103,13 +101,10 @@ def test_each_service_sees_its_own_token_only(services: dict[str, Any]) -> None:
         assert all(volume.endswith(":ro") for volume in token_mounts)
 
 
-def test_grafana_finds_data_source_dashboards_and_token(
-    services: dict[str, Any],
-    modules: Path,
-) -> None:
+def test_grafana_finds_data_source_dashboards_and_token(services: dict[str, Any]) -> None:
     """The mounts are where the provisioning files look; their variables are set."""
     files = sorted((ROOT / "deploy/grafana/provisioning").rglob("*.yaml"))
-    read = node(modules, "yaml.mjs", *map(str, files))
+    read = node("yaml.mjs", *map(str, files))
     texts = {Path(name).parent.name: each for name, each in read.items()}
     grafana = services["grafana"]
     made = mounts(grafana)

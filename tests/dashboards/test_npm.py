@@ -1,81 +1,26 @@
-"""Checks by others' tools: Flux's own checker, Grafana's types, a YAML reader.
-
-They come from npm, pinned in `npm/package-lock.json`, into the user's cache folder.
-"""
+"""Checks by others' tools: Flux's own checker, Grafana's types, a YAML reader."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from deploy.grafana.dashboards import alerts
 from deploy.grafana.dashboards.build import dashboards
-from tests.conftest import skip_loudly
 from tests.dashboards.conftest import DEFAULTS
 from tests.dashboards.grafana import DASHBOARDS, ROOT, View, load
 from tests.dashboards.test_build import ROLLUP, TEXTS
+from tests.support.node import NPM, node
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-NPM = Path(__file__).with_name("npm")
-INSTALL_TIMEOUT_S = 300
-CHECK_TIMEOUT_S = 120
 PROVISIONING = ROOT / "deploy/grafana/provisioning"
 
 
-@pytest.fixture(scope="session")
-def modules() -> Path:
-    """The folder that `node_modules` was installed into; once for each lock file."""
-    inputs = [NPM / name for name in ("package.json", "package-lock.json", ".npmrc")]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "perpflux" / f"npm-{digest[:12]}"
-    if not folder.is_dir():
-        npm = shutil.which("npm")
-        if npm is None or shutil.which("node") is None:
-            skip_loudly("node and npm are not installed")
-            raise AssertionError
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-            for path in inputs:
-                shutil.copy(path, work)
-            done = subprocess.run(
-                [npm, "ci"], cwd=work, capture_output=True, timeout=INSTALL_TIMEOUT_S, check=False
-            )
-            if done.returncode:
-                skip_loudly(f"npm ci failed: {done.stderr.decode()[-500:]}")
-            made = Path(work) / "made"
-            made.mkdir()
-            shutil.move(Path(work) / "node_modules", made)
-            # Another process may have been faster: its folder is as good.
-            if not folder.is_dir():
-                made.rename(folder)
-    return folder
-
-
-def node(modules: Path, script: str, *arguments: str, stdin: object = None) -> Any:
-    """What a script of `npm/` prints, read as JSON."""
-    done = subprocess.run(
-        ["node", str(NPM / script), str(modules), *arguments],
-        input=json.dumps(stdin).encode(),
-        capture_output=True,
-        timeout=CHECK_TIMEOUT_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    return json.loads(done.stdout)
-
-
-def test_the_checkers_find_what_is_wrong(modules: Path) -> None:
+def test_the_checkers_find_what_is_wrong() -> None:
     """A checker that finds nothing at all would be no check."""
     wrong = {
         "types": 'from(bucket: "a") |> range(start: -1h) |> mean(column: 1)',
@@ -83,15 +28,15 @@ def test_the_checkers_find_what_is_wrong(modules: Path) -> None:
         "syntax": 'from(bucket: "a" |> range(start: -1h)',
         "right": 'from(bucket: "a") |> range(start: -1h)',
     }
-    found = node(modules, "flux.mjs", stdin=wrong)
+    found = node("flux.mjs", stdin=wrong)
     assert {name for name, problems in found.items() if problems} == {"types", "names", "syntax"}
     broken = load(DASHBOARDS[0])
     panel = next(each for each in broken["panels"] if each["type"] == "timeseries")
     panel["options"]["legend"]["placement"] = "botom"
-    assert node(modules, "types.mjs", stdin={"broken": broken})
+    assert node("types.mjs", stdin={"broken": broken})
 
 
-def test_flux_is_checked_by_its_own_checker(modules: Path) -> None:
+def test_flux_is_checked_by_its_own_checker() -> None:
     """Every query of dashboards, alerts and the task: syntax, types, names and arguments."""
     view = View(
         "2026-01-06T10:00:00Z",
@@ -102,7 +47,7 @@ def test_flux_is_checked_by_its_own_checker(modules: Path) -> None:
     texts = {title: view.fill(text) for title, text in TEXTS.items()}
     texts["task"] = ROLLUP.read_text(encoding="utf-8")
     assert not [title for title, text in texts.items() if "${" in text]
-    found = node(modules, "flux.mjs", stdin=texts)
+    found = node("flux.mjs", stdin=texts)
     assert set(found) == set(texts)
     # It advises against the very name that makes a text a task, and against `experimental`, whose
     # unpivot is the same from InfluxDB 2.7 to 2.9.
@@ -113,16 +58,16 @@ def test_flux_is_checked_by_its_own_checker(modules: Path) -> None:
     assert {name: problems for name, problems in found.items() if problems} == {}
 
 
-def test_dashboards_have_grafanas_types(modules: Path) -> None:
+def test_dashboards_have_grafanas_types() -> None:
     """Every option of every panel is one that Grafana 9.3 knows, with a value it knows."""
     documents = {path.stem: load(path) for path in DASHBOARDS}
-    assert node(modules, "types.mjs", stdin=documents) == []
+    assert node("types.mjs", stdin=documents) == []
 
 
-def test_provisioning_is_yaml_and_fits_together(modules: Path) -> None:
+def test_provisioning_is_yaml_and_fits_together() -> None:
     """The files read as what they were built from; data source and folders are one another's."""
     files = sorted(PROVISIONING.rglob("*.yaml")) + sorted(PROVISIONING.rglob("*.example"))
-    documents = node(modules, "yaml.mjs", *map(str, files))
+    documents = node("yaml.mjs", *map(str, files))
     read = {str(Path(name).relative_to(PROVISIONING)): each for name, each in documents.items()}
     assert {each["apiVersion"] for each in read.values()} == {1}
     built = dashboards()
