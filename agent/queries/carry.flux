@@ -76,7 +76,12 @@ join(
       long_apr: r.apr_long,
       gap_apr: r.apr_short - r.apr_long,
       cost_bps: r.spread_short + r.spread_long + fees_bps,
-      oi_usd: if r.oi_usd_short < r.oi_usd_long then r.oi_usd_short else r.oi_usd_long,
+      // Only where both are known: null is not the smaller one.
+      oi_usd:
+        if not exists r.oi_usd_short or r.oi_usd_short < r.oi_usd_long then
+          r.oi_usd_short
+        else
+          r.oi_usd_long,
       age_s: if r.age_s_short > r.age_s_long then r.age_s_short else r.age_s_long,
     }),
   )

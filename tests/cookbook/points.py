@@ -104,6 +104,8 @@ def _eth() -> Iterator[str]:
         bybit = {"lag_ms": 250.0, "funding_apr": 0.3, "funding_interval_s": interval_s}
         yield line("snapshot", "source=bybit,ticker=ETH", bybit, before_s)
         omni = {"lag_ms": 1500.0, "mid": 4000.0, "spread_bps": 3.0, "funding_apr": 0.2}
+        # Bybit's open interest is not known: nor is the smaller of the two.
+        omni["oi_usd"] = 40e6
         if before_s > 20:  # the last slot
             omni["spread_100k_bps"] = 9.0
         yield line("snapshot", "source=variational,ticker=ETH", omni, before_s)
