@@ -34,6 +34,12 @@ def points(path: Path) -> list[Point]:
     return list(parse_lines(path.read_text(encoding="utf-8")))
 
 
+def is_known(source: str, key: str) -> bool:
+    """Whether the source reads a key, or a table of that name, from its venue's documents."""
+    known = SOURCES[source]._known_keys | FURTHER_KEYS.get(source, frozenset())
+    return key in known or any(each.endswith(f".{key}") for each in known)
+
+
 @pytest.mark.parametrize("name", list(files()))
 def test_what_is_committed_is_what_is_built(name: str) -> None:
     """`make docs` would change nothing."""
@@ -61,10 +67,9 @@ def test_origins_are_those_of_the_sources() -> None:
 @pytest.mark.parametrize("source", SOURCES)
 def test_origins_name_keys_that_are_read(source: str) -> None:
     """What stands in backquotes is a key of the venue's documents that the source knows."""
-    known = SOURCES[source]._known_keys | FURTHER_KEYS.get(source, frozenset())
     for text in ORIGINS[source].values():
         for key in re.findall(r"`([^`]+)`", text):
-            assert key in known or any(each.endswith(f".{key}") for each in known), key
+            assert is_known(source, key), key
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -87,3 +92,18 @@ def test_ranges_hold_for_what_was_recorded(source: str) -> None:
         ranges = {field.name: field.range for field in fields}
         for name, text in point.fields.items():
             assert RANGES[ranges[name]](float(text)), (point.measurement, name, text)
+
+
+HEADINGS = {"variational": "Variational Omni", "bybit": "Bybit"}
+
+
+@pytest.mark.parametrize(("source", "heading"), list(HEADINGS.items()))
+def test_the_page_on_sources_explains_keys_that_are_read(source: str, heading: str) -> None:
+    """Each key in its tables of keys is one that the source reads."""
+    page = (ROOT / "docs/sources.md").read_text(encoding="utf-8")
+    section = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    table = section.partition("| key | meaning | unit |\n")[2].partition("\n\n")[0]
+    keys = re.findall(r"`([^`]+)`", " ".join(row.split("|")[1] for row in table.splitlines()))
+    assert len(keys) > 5
+    for key in keys:
+        assert is_known(source, key), key
