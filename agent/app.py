@@ -14,6 +14,7 @@ import aiohttp
 from agent.auditor import Auditor, Target
 from agent.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, Clock
 from agent.config import Config, Loaded
+from agent.discovery import DiscoveryLoop
 from agent.errors import JournalError
 from agent.heartbeat import Heartbeat
 from agent.http import HttpServer, Live
@@ -94,6 +95,12 @@ class App:
         self.stores = Stores(self.journal, clock=self._clock)
         stack.push_async_callback(self.stores.close)
         await self.stores.open(config, self._token)
+        self._discovery = DiscoveryLoop(
+            lambda: self._with_history() if self.config.tickers == "all" else [],
+            store=self.journal,
+            host=self._host,
+            clock=self._clock,
+        )
         self._settlements = SettlementLoop(
             self._with_history, store=self.journal, clock=self._clock
         )
@@ -161,6 +168,7 @@ class App:
         self._start("scheduler", self.scheduler.run())
         self._start("heartbeat", self._heartbeat.run())
         self._start("settlements", self._settlements.run())
+        self._start("discovery", self._discovery.run())
         self._start("auditor", self._auditor.run())
         self._start("stores", self.stores.run())
         try:

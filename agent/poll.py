@@ -54,6 +54,25 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """A contract as its venue lists it.
+
+    Args:
+        symbol: the venue's name for it.
+        base_coin: what its quantities count, with a multiplier where it has one ("1000PEPE").
+        perpetual: a perpetual in the quote coin that is collected, not a dated future.
+        interval_s: funding interval; 0 = none.
+        leaves: its delisting is announced.
+    """
+
+    symbol: str
+    base_coin: str
+    perpetual: bool
+    interval_s: int
+    leaves: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Poll:
     """All that one poll gave.
 

@@ -14,6 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from agent.demo.market import Market
+from agent.demo.venues import SimulatedVenues
 from tests.influxd.server import InfluxServer
 from tests.support.program import perpflux, running
 from tests.support.recorded import recorded_venues
@@ -201,3 +203,27 @@ async def test_depth_and_settled_funding_arrive(
         '"poll" and r.endpoint == "orderbook" and r._field == "ok") |> group() |> min()'
     )
     assert Decimal(endpoints["_value"]) == 1
+
+
+async def test_a_listing_during_an_outage_is_an_event(
+    tmp_path: Path, store: dict[str, str], influxdb: InfluxServer, bucket: str
+) -> None:
+    """With all tickers the list of contracts is compared with that of the run before."""
+    journal = {"PERPFLUX_JOURNAL__PATH": str(tmp_path / "j.db"), "PERPFLUX_TICKERS": "all"}
+    for count in (10, 12):
+        async with SimulatedVenues.start(market=Market(5, count=count)) as venues:
+            settings = journal | store | {"PERPFLUX_BYBIT__API_BASE": venues.url}
+            settings["PERPFLUX_DATA_SOURCES"] = "bybit"
+            async with running(tmp_path, **settings) as program:
+                url = json.loads(await program.wait_for('"started"'))["http"]
+                await program.wait_for('"listings_read"' if count == 10 else '"listing_listed"')
+                await status_when(url, stored(count))
+                assert await program.stop() == 0
+    (event,) = influxdb.query(
+        f'from(bucket: "{bucket}") |> range(start: 0) |> filter(fn: (r) => r._measurement == '
+        '"event" and r.kind == "listed")'
+    )
+    before, after = (Market(5, count=count).listings for count in (10, 12))
+    new = [each for ticker, each in after.items() if ticker not in before]
+    names = sorted(each.symbol for each in new if each.bybit_interval_h)
+    assert (event["source"], event["_value"]) == ("bybit", ", ".join(names))

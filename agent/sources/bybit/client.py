@@ -12,15 +12,16 @@ import aiohttp
 
 from agent.clock import SYSTEM_CLOCK, Clock
 from agent.errors import SourceError, SourceFailure
-from agent.poll import EndpointReport, Poll, Settlement
+from agent.poll import Contract, EndpointReport, Poll, Settlement
 from agent.sources.base import HttpSource, Tickers
 from agent.sources.budget import RateBudget
-from agent.sources.bybit import refusals, wire
+from agent.sources.bybit import instruments, refusals, wire
 from agent.sources.bybit.books import BookReader, Books
 from agent.sources.bybit.door import BudgetSpentError, Door
 from agent.sources.bybit.funding import FundingReader, settlements_of
 from agent.sources.conduct import doubled_s
 from agent.sources.fetch import Reply
+from agent.sources.names import BYBIT_APART, bybit_symbol, bybit_ticker
 from agent.sources.rows import build_batch
 
 API_BASE: Final = "https://api.bybit.com"
@@ -30,7 +31,6 @@ SINGLE_REQUESTS_MAX: Final = 8
 """Up to here one small request a symbol is cheaper on the wire than the list of all (363 KB)."""
 BOOK_DEADLINE_PERCENT: Final = 80
 """Of a slot: a book that takes longer would cost the ticker of the next."""
-QUOTE_COIN: Final = "USDT"
 
 _Wanted = Mapping[str, Sequence[str]]
 """Symbol to the tickers it is stored under."""
@@ -97,8 +97,10 @@ class BybitClient(HttpSource):
         deadline_s = min(timeout_s, poll_interval_s * BOOK_DEADLINE_PERCENT / 100)
         self._books = BookReader(self._door, category, deadline_s, self._pause_s)
         self._funding = FundingReader(self._door, category, self._pause_s)
+        self._contracts: Mapping[str, Contract] = {}
         self._settling: dict[str, str] = {}
         """Ticker to symbol of what was polled last and pays funding."""
+        self._apart: list[str] = []
 
     @property
     def source_name(self) -> str:
@@ -114,6 +116,7 @@ class BybitClient(HttpSource):
         if silent is not None:
             return silent
         wanted = None if tickers == "all" else self._wanted(tickers)
+        self._apart = [] if tickers == "all" else self._left_apart(tickers)
         outcomes, books = await asyncio.gather(
             self._ask_all(wanted), self._books.read(self._deep(tickers))
         )
@@ -133,23 +136,36 @@ class BybitClient(HttpSource):
         Raises:
             SourceError: the venue gave none, or wants not to be asked now.
         """
-        now_ns = self._clock.now_ns()
-        silence_s = self.conduct.silence_left_s(now_ns)
-        if silence_s:
-            raise self._error(
-                SourceFailure.SILENT,
-                f"nothing is asked for another {silence_s} s, as the venue demanded",
-                "it goes on by itself",
-            )
+        self._check_silence()
         symbol = self._settling.get(ticker) or next(iter(self._wanted((ticker,))), None)
         if symbol is None:
             return []
         try:
-            rows = await self._funding.read(symbol, since_ns, now_ns)
+            rows = await self._funding.read(symbol, since_ns, self._clock.now_ns())
         except SourceError as problem:
             self._behave((problem,))
             raise
         return settlements_of(ticker, rows, since_ns)
+
+    async def discover(self) -> Mapping[str, Contract]:
+        """Every contract that the venue lists, by its symbol; what is a perpetual follows it.
+
+        Raises:
+            SourceError: the venue gave no whole list, or wants not to be asked now.
+        """
+        self._check_silence()
+        try:
+            self._contracts = await instruments.read_all(self._door, self._category, self._pause_s)
+        except SourceError as problem:
+            self._behave((problem,))
+            raise
+        self._refused -= self._contracts.keys()
+        return self._contracts
+
+    def _check_silence(self) -> None:
+        silent = self._silent(0, ENDPOINT)
+        if silent is not None:
+            raise silent.problems[0]
 
     async def _ask_all(self, wanted: _Wanted | None) -> Sequence[_Outcome]:
         if wanted is None or len(wanted) > SINGLE_REQUESTS_MAX:
@@ -169,8 +185,19 @@ class BybitClient(HttpSource):
 
     def _wanted(self, tickers: Sequence[str]) -> _Wanted:
         """What to ask for: no symbol that the venue does not know."""
-        pairs = ((name, self._symbols.get(name, f"{name.upper()}{QUOTE_COIN}")) for name in tickers)
-        return _by_symbol(pair for pair in pairs if pair[1] not in self._refused)
+        pairs = ((name, self._symbols.get(name) or bybit_symbol(name)) for name in tickers)
+        return _by_symbol(
+            (name, symbol) for name, symbol in pairs if symbol and symbol not in self._refused
+        )
+
+    def _left_apart(self, tickers: Sequence[str]) -> list[str]:
+        """A notice for each ticker that is joined with nothing here."""
+        return [
+            f"{name!r} is no ticker of bybit ({BYBIT_APART[name.upper()]}): it is not collected "
+            "there unless bybit.symbols names its symbol"
+            for name in tickers
+            if name.upper() in BYBIT_APART and name not in self._symbols
+        ]
 
     def _behave(self, problems: Sequence[SourceError]) -> None:
         """Fall silent as the answers of a slot demand: longer with each limited slot in a row."""
@@ -239,7 +266,12 @@ class BybitClient(HttpSource):
             bad_rows=dropped + sum(answer.bad_rows for answer in answers),
             left_out=sum(outcome.left_out for outcome in outcomes),
         )
-        notices = [*self._unlisted(outcomes, wanted), *self._drift_of(outcomes), *books.notices]
+        notices = [
+            *self._unlisted(outcomes, wanted),
+            *self._drift_of(outcomes),
+            *books.notices,
+            *self._apart,
+        ]
         if report.left_out:
             notices.append("bybit's rate limit is spent: tickers are left out; see who else asks")
         return Poll(
@@ -270,11 +302,12 @@ class BybitClient(HttpSource):
     def _tickers(self, symbol: str) -> Sequence[str]:
         """Tickers of a perpetual in USDT; none of other contracts (dated ones end in a date)."""
         named = self._named.get(symbol, ())
-        if named or not symbol.endswith(QUOTE_COIN):
+        contract = self._contracts.get(symbol)
+        if named or (contract is not None and not contract.perpetual):
             return named
-        ticker = symbol.removesuffix(QUOTE_COIN)
+        ticker = bybit_ticker(symbol, contract.base_coin if contract else None)
         # A ticker that the configuration gives to another symbol is not this one's.
-        return () if ticker in self._symbols else (ticker,)
+        return () if ticker is None or ticker in self._symbols else (ticker,)
 
     def _unlisted(self, outcomes: Sequence[_Outcome], wanted: _Wanted | None) -> list[str]:
         """A notice per symbol that was asked for in vain, though all was answered."""
