@@ -141,5 +141,5 @@ def banner(loaded: Loaded, url: str | None) -> list[str]:
             "INFLUXDB_V2_URL, INFLUXDB_V2_ORG, INFLUXDB_V2_TOKEN; what is stored here ships then"
         )
     if url is not None:
-        lines.append(f"  open      {url}/status  /healthz  /readyz  /metrics")
+        lines.append(f"  open      {url}  (live page; /status  /healthz  /readyz  /metrics)")
     return [*lines, "  stop      Ctrl-C", ""]

@@ -1,4 +1,4 @@
-"""The live page: three files joined to one document, whose policy lets in just those.
+"""The live page: its files joined to one document, whose policy lets in just those.
 
 https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Content-Security-Policy
 """
@@ -9,7 +9,10 @@ import base64
 import hashlib
 from functools import lru_cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+SCRIPTS: Final = ("page.js", "numbers.js", "agent.js", "table.js", "plots.js", "begin.js")
+"""One script in this order; each may use what stands in the others."""
 
 
 class Page(NamedTuple):
@@ -23,10 +26,11 @@ class Page(NamedTuple):
 def load() -> Page:
     """Read and join the files, once: style and script stand in the document itself."""
     folder = files(__name__)
-    html, style, script = (
+    html, style, *scripts = (
         folder.joinpath(name).read_text(encoding="utf-8")
-        for name in ("page.html", "page.css", "page.js")
+        for name in ("page.html", "page.css", *SCRIPTS)
     )
+    script = "\n".join(scripts)
     policy = "; ".join(
         [
             "default-src 'none'",
