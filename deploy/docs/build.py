@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final
 
 from agent import schema
 from agent.config.sample import sample
 from deploy.docs import tables
 
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = tables.ROOT
 SAMPLE: Final = "deploy/perpflux.toml"
 
 TABLES: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
     "README.md": {"fields": lambda: tables.short(schema.SNAPSHOT)},
+    "docs/architecture.md": {"layers": tables.layers},
     "docs/configuration.md": {"keys": tables.keys},
     "docs/data-model.md": {
         "measurements": tables.measurements,

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import tomllib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
 
 from agent.config.keys import KeyInfo, SectionInfo, sections
 from agent.config.sample import toml
 from agent.reload import FIXED
 from agent.schema import MEASUREMENTS, SNAPSHOT, Field, Measurement
 from deploy.docs.origins import ORIGINS
+
+ROOT: Final = Path(__file__).parents[2]
 
 
 def keys() -> str:
@@ -75,6 +82,25 @@ def origins() -> str:
 def _origin(field: Field) -> Iterator[str]:
     for source in ORIGINS.values():
         yield _prose(source.get(field.name, "absent"))
+
+
+def layers() -> str:
+    """A row for each module of `agent`, from the top layer down, with its first sentence."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = project["tool"]["importlinter"]["contracts"]
+    rows = [
+        (str(number), f"`{name}`", _prose(_first_sentence(name)))
+        for number, layer in enumerate(contract["layers"], start=1)
+        for name in re.findall(r"\w+", layer)
+    ]
+    return _table(("layer", "module", "what it is"), rows)
+
+
+def _first_sentence(module: str) -> str:
+    package = ROOT / "agent" / module / "__init__.py"
+    path = package if package.exists() else ROOT / "agent" / f"{module}.py"
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return " ".join(text.partition("\n\n")[0].split())
 
 
 def _prose(text: str) -> str:

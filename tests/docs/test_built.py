@@ -43,7 +43,7 @@ def is_known(source: str, key: str) -> bool:
 @pytest.mark.parametrize("name", list(files()))
 def test_what_is_committed_is_what_is_built(name: str) -> None:
     """`make docs` would change nothing."""
-    assert (ROOT / name).read_text(encoding="utf-8") == files()[name]
+    assert (ROOT / name).read_text(encoding="utf-8") == files()[name], "run `make docs`"
 
 
 def test_every_key_is_in_one_section() -> None:
