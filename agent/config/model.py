@@ -190,7 +190,7 @@ class JournalConfig(_Section):
 
 
 class HttpConfig(_Section):
-    """Health, metrics and status, read-only and without a password."""
+    """The live page, its API, health, metrics and status: read-only, without a password."""
 
     listen: ListenAddress = Field(
         default="127.0.0.1:9477",
