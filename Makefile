@@ -76,7 +76,7 @@ format: .venv/dev ## let ruff arrange the code
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	  --custom-compile-command "make lock" pyproject.toml -o requirements/run.txt
+	  --custom-compile-command "make lock" pyproject.toml --extra nats -o requirements/run.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --custom-compile-command "make lock" --group build -o requirements/build.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

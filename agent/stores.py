@@ -19,6 +19,7 @@ from agent.journal import Journal
 from agent.journal.database import MAIN_SINK
 from agent.log import get_logger
 from agent.shipper import Shipper, ShipperStatus
+from agent.stream.publisher import Publisher
 
 ADD_AGAIN_S: Final = 5.0
 """A journal that could not take a new store up is asked again so often."""
@@ -44,10 +45,10 @@ def token_of(store: StoreSink | NatsSink) -> Token:
     return NoToken()
 
 
-def destination(store: StoreSink | NatsSink, token: Token) -> Destination | None:
-    """Where the records of a store go; None = not to be had in this version."""
+def destination(store: StoreSink | NatsSink, token: Token) -> Destination:
+    """Where the records of a store go."""
     if isinstance(store, NatsSink):
-        return None
+        return Publisher(store)
     return WriteApi(InfluxDoor(str(store.url), store.org, store.bucket, token))
 
 
@@ -125,11 +126,10 @@ class Stores:
     async def _open(self, name: str, target: Target) -> None:
         to = destination(*target)
         self._targets[name] = target
-        if to is None:
-            return
         self._destinations[name] = to
-        # Beside the first polls, not after them: it takes 0.2 s.
-        asyncio.get_running_loop().run_in_executor(None, client_library)
+        if isinstance(target[0], StoreSink):
+            # Beside the first polls, not after them: it takes 0.2 s.
+            asyncio.get_running_loop().run_in_executor(None, client_library)
         # A journal that takes no writes now is asked again by `_ship`.
         with suppress(JournalError):
             await self._journal.add_sink(name)

@@ -13,16 +13,13 @@ def destination_of(loaded: Loaded, sink: str) -> Destination:
     """The way to a configured store; the caller closes it.
 
     Raises:
-        UsageError: it is not configured, or not to be had.
+        UsageError: it is not configured.
     """
     configured = targets(loaded.config, loaded.token)
     if sink not in configured:
         known = ", ".join(configured) or "none"
         raise UsageError("find store", f"{sink} is not configured", f"configured: {known}")
-    found = destination(*configured[sink])
-    if found is None:
-        raise UsageError("find store", f"{sink} takes no line protocol", "name another --sink")
-    return found
+    return destination(*configured[sink])
 
 
 def instant(operation: str, text: str | None) -> int | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from agent.config.keys import VARIABLE_PREFIX
-from agent.config.model import Config, NatsSink
+from agent.config.model import Config
 from agent.config.problems import Origins, bounded, escaped, explain
 from agent.config.secret import TokenSource
 from agent.errors import ConfigError
@@ -263,9 +263,6 @@ def _warnings(config: Config) -> Iterator[str]:
         yield (
             f"http.listen is {config.http.listen}: other machines may read it, without a password"
         )
-    for name, sink in config.sinks.items():
-        if isinstance(sink, NatsSink):
-            yield f"[sinks.{name}]: streams are not shipped to by this version"
     if "ALL" in config.tickers:
         yield 'tickers names a ticker ALL; for every ticker write "all"'
 

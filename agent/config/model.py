@@ -17,6 +17,7 @@ from agent.config.values import (
     Category,
     DepthTickers,
     Format,
+    Group,
     HttpUrl,
     JournalAge,
     JournalBytes,
@@ -138,17 +139,34 @@ class NatsSink(_Section):
     """A NATS JetStream stream; nats_url, stream and subject must be given."""
 
     nats_url: NatsUrl = Field(
-        description="Where the NATS server is.", examples=["nats://127.0.0.1:4222"]
+        description="Where the NATS server is, or several servers of a cluster.",
+        examples=["nats://127.0.0.1:4222"],
     )
     stream: Stream = Field(
-        description="JetStream stream that holds the subject.", examples=["perps"]
+        description="JetStream stream that holds the subject and all below it.", examples=["perps"]
     )
     subject: Subject = Field(
-        description="Subject that batches are published to.", examples=["perps.points"]
+        description="What subjects begin with: SUBJECT.SOURCE.GROUP.", examples=["perps.points"]
+    )
+    group: Group = Field(
+        default="main",
+        description=(
+            "Agents of one group collect the same tickers and stand in for each other: what two of "
+            "them say of a slot is in the stream once."
+        ),
     )
     credentials_file: OptionalPath = Field(
-        default=None, description='NATS credentials file. "" = none.'
+        default=None,
+        description=(
+            'File with NATS credentials (.creds), or "user:password", or a token; read anew at '
+            'each connection. "" = none.'
+        ),
     )
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Each server's URL."""
+        return tuple(self.nats_url.split(","))
 
 
 SINK_MODELS: Final = (StoreSink, NatsSink)

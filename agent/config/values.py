@@ -26,6 +26,7 @@ JOURNAL_MAX_BYTES: Final = 1 << 50
 JOURNAL_AGE_MIN_S: Final = 60
 JOURNAL_AGE_MAX_S: Final = 3_153_600_000
 """100 years: as nanoseconds it still fits SQLite's integers."""
+NATS_SERVERS_MAX: Final = 16
 TEXT_CHARS_MAX: Final = 256
 PORT_MAX: Final = 65_535
 
@@ -87,8 +88,12 @@ def _http_url(text: str) -> str:
     return _url(("http", "https"), text)
 
 
-def _nats_url(text: str) -> str:
-    return _url(("nats", "tls"), text)
+def _nats_urls(text: str) -> str:
+    """One URL, or several of one cluster with commas between."""
+    urls = text.split(",")
+    if len(urls) > NATS_SERVERS_MAX:
+        raise ValueError
+    return ",".join(_url(("nats", "tls"), url.strip()) for url in urls)
 
 
 def _path(value: object) -> object:
@@ -222,8 +227,14 @@ HttpUrl = Annotated[
 ]
 NatsUrl = Annotated[
     str,
-    AfterValidator(_nats_url),
-    Allowed("nats:// or tls:// with a host, without user name, query or fragment"),
+    AfterValidator(_nats_urls),
+    Allowed(
+        "nats:// or tls:// with a host, without user name, query or fragment; up to "
+        f"{NATS_SERVERS_MAX} of one cluster, with commas between"
+    ),
+]
+Group = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$"), Allowed("1 to 32 of A-Z a-z 0-9 _ -")
 ]
 Stream = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$"), Allowed("1 to 64 of A-Z a-z 0-9 _ -")

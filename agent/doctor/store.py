@@ -290,8 +290,6 @@ class Store:
 async def may_write(store: StoreSink | NatsSink, token: Token) -> Finding:
     """Whether a delivery would be welcome now; nothing is stored by asking."""
     to = destination(store, token)
-    if to is None:
-        return skip("this version does not ship there")
     try:
         trouble = await to.doubt()
     finally:

@@ -46,6 +46,20 @@ def join(parts: Iterable[tuple[bytes, int, int]]) -> bytes:
     return b"".join(pieces)
 
 
+def split(member: bytes) -> tuple[bytes, int, int]:
+    """The (fragment, CRC-32, uncompressed size) of a gzip body that `join` made, not unpacked.
+
+    Raises:
+        ValueError: it is of another make.
+    """
+    tail = len(member) - 8
+    body_end = tail - len(_FINAL_EMPTY_BLOCK)
+    if member[:10] != _GZIP_HEADER or member[body_end:tail] != _FINAL_EMPTY_BLOCK:
+        raise ValueError("no gzip body of this program")
+    checksum, size = struct.unpack("<II", member[tail:])
+    return member[10:body_end], checksum, size
+
+
 def decompress(fragment: bytes, checksum: int, size: int) -> bytes:
     """The lines of a fragment.
 

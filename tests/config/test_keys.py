@@ -63,7 +63,10 @@ def test_keys_of_the_contract() -> None:
         *(f"influxdb.{name}" for name in ("url", "org", "bucket", "token_file")),
         "sinks",
         *(f"sinks.NAME.{name}" for name in ("url", "org", "bucket", "token_file")),
-        *(f"sinks.NAME.{name}" for name in ("nats_url", "stream", "subject", "credentials_file")),
+        *(
+            f"sinks.NAME.{name}"
+            for name in ("nats_url", "stream", "subject", "group", "credentials_file")
+        ),
         *(f"journal.{name}" for name in ("path", "bytes_max", "age_max_s")),
         "http.listen",
         *(f"log.{name}" for name in ("level", "format")),
