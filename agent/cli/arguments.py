@@ -9,35 +9,72 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 from agent import __version__
 
-Parser = argparse.ArgumentParser
+
+class Parser(argparse.ArgumentParser):
+    """As ever, but wrong usage comes with a hint."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and what is near it; exit 2."""
+        from difflib import get_close_matches  # noqa: PLC0415  # only after a typing mistake
+
+        wrong = re.search(r"invalid choice: '([^']+)'|unrecognized arguments: (\S+)", message)
+        known = [word for action in self._actions for word in _words_of(action)]
+        near = get_close_matches(wrong[1] or wrong[2], known, 1, NEAR) if wrong else []
+        hint = f"did you mean {near[0]}? " if near else ""
+        # Of a long list of choices the hint is enough.
+        said = message.partition(" (choose from")[0] if near else message
+        self.exit(2, f"{self.prog}: {said} ({hint}{self.prog} --help shows what there is)\n")
+
+
+def _words_of(action: argparse.Action) -> Iterator[str]:
+    """What may stand on the command line; also the options of every command."""
+    yield from action.option_strings
+    for choice in action.choices or ():
+        yield str(choice)
+    if isinstance(action.choices, dict):
+        for command in action.choices.values():
+            yield from command._option_string_actions  # noqa: SLF001  # there is no other way
+
+
 FORMATS: Final = ("jsonl", "csv", "lp")
+EXAMPLE_COLUMN: Final = 44
+"""Where the words beside an example begin at most."""
+NEAR: Final = 0.7
+"""From here on two words are taken for one mistyped; 1 = equal."""
+SHELLS: Final = ("bash", "zsh", "fish")
 
 _DESCRIPTION: Final = """\
 Polls perpetual-futures venues and delivers exact snapshots to InfluxDB 2 without losing one.
 """
 _EPILOG: Final = """\
-examples:
-  perpflux run                        poll and store with the defaults
-  perpflux once --format jsonl        one poll of each source, as JSON lines
-  perpflux check --config my.toml     is this configuration right?
-  perpflux export --format csv --since 2026-01-06T00:00:00Z > day.csv
-  perpflux demo                       look around without network
+perpflux COMMAND --help shows what a command takes, with examples.
 
 exit codes: 0 done, 1 failed or incomplete, 2 wrong usage, 78 bad configuration
 """
+_FIRST: Final = ("init", "doctor", "run", "export", "demo")
+"""Whose first example stands in the help of the whole."""
+
+
+class Example(NamedTuple):
+    """A command line as it is typed, and what it is for."""
+
+    line: str
+    words: str
 
 
 class Command(NamedTuple):
-    """A command: what it does in one sentence, and what adds its arguments."""
+    """A command: what it does in one sentence, what adds its arguments, and how it is used."""
 
     words: str
     add_arguments: Callable[[Parser], None]
+    examples: Sequence[tuple[str, str]]
+    """Arguments behind `perpflux NAME`, and what they are for; the first is the common one."""
 
 
 def _nothing(_: Parser) -> None:
@@ -165,23 +202,137 @@ def _add_path(to: Parser, name: str, words: str) -> None:
     to.add_argument(name, type=Path, metavar="FILE", help=words)
 
 
+def _init(to: Parser) -> None:
+    to.add_argument("--yes", action="store_true", help="ask nothing: take what is suggested")
+    to.add_argument("--force", action="store_true", help="replace a file that is there")
+
+
+def _completion(to: Parser) -> None:
+    to.add_argument("shell", choices=SHELLS, help="whose completion")
+
+
 COMMANDS: Final[dict[str, Command]] = {
-    "run": Command("Poll, store and ship until stopped.", _nothing),
-    "once": Command("Poll each source once, ship, and print the snapshots.", _once),
-    "check": Command("Check the configuration; no network.", _nothing),
-    "doctor": Command("Look at all the agent depends on, and say what to do.", _doctor),
-    "export": Command("Print points from the journal, oldest first.", _export),
-    "backlog": Command("What waits for each store, and why; is what is stored there?", _backlog),
-    "rejected": Command("Points that a store refused: list, show, replay, purge.", _rejected),
-    "replay": Command("Ship a past range of the journal again.", _replay),
-    "migrate-sqlite": Command("Bring the earlier collector's database up to date.", _legacy),
-    "import-sqlite": Command("Take the earlier collector's rows into the journal.", _legacy),
-    "bootstrap": Command(
-        "Make buckets, rollup task and least-privilege tokens in InfluxDB.", _bootstrap
+    "run": Command(
+        "Poll, store and ship until stopped.",
+        _nothing,
+        [
+            ("", "with ./perpflux.toml, or the defaults"),
+            ("--config my.toml", "with another configuration"),
+        ],
     ),
-    "query": Command("Run Flux against InfluxDB: a question of the cookbook, a file.", _query),
-    "demo": Command("Run against built-in simulated venues; no network needed.", _demo),
+    "once": Command(
+        "Poll each source once, ship, and print the snapshots.",
+        _once,
+        [("", "as a table"), ("--format jsonl", "an object per point, exact numbers")],
+    ),
+    "init": Command(
+        "Write a commented configuration, asking at most four questions.",
+        _init,
+        [
+            ("", "./perpflux.toml, by asking"),
+            ("--yes --config /etc/perpflux/perpflux.toml", "another file, without questions"),
+        ],
+    ),
+    "check": Command(
+        "Check the configuration; no network.",
+        _nothing,
+        [("", "is it right, and what will be done?"), ("--config my.toml", "another file")],
+    ),
+    "doctor": Command(
+        "Look at all the agent depends on, and say what to do.",
+        _doctor,
+        [
+            ("", "a line per check"),
+            ("--format json", "for a monitor; exit code 1 when something fails"),
+            ("--token-file grafana_token", "with a token that may read the bucket"),
+        ],
+    ),
+    "export": Command(
+        "Print points from the journal, oldest first.",
+        _export,
+        [
+            ("--format csv --since 2026-01-06T00:00:00Z", "from an instant on"),
+            ("--ticker BTC --measurement snapshot", "some of them, as JSON lines"),
+        ],
+    ),
+    "backlog": Command(
+        "What waits for each store, and why; is what is stored there?",
+        _backlog,
+        [("", "a row per store"), ("--verify", "count the last hour in InfluxDB too")],
+    ),
+    "rejected": Command(
+        "Points that a store refused: list, show, replay, purge.",
+        _rejected,
+        [
+            ("list", "which, and why"),
+            ("show 17", "one line in full"),
+            ("replay --all", "after the reason is put right"),
+        ],
+    ),
+    "replay": Command(
+        "Ship a past range of the journal again.",
+        _replay,
+        [("--since 2026-01-06T00:00:00Z --until 2026-01-07T00:00:00Z", "one day")],
+    ),
+    "migrate-sqlite": Command(
+        "Bring the earlier collector's database up to date.",
+        _legacy,
+        [("snapshots.db", "adds the source; a copy of the file is kept beside it")],
+    ),
+    "import-sqlite": Command(
+        "Take the earlier collector's rows into the journal.",
+        _legacy,
+        [("snapshots.db", "goes on where it was interrupted")],
+    ),
+    "bootstrap": Command(
+        "Make buckets, rollup task and least-privilege tokens in InfluxDB.",
+        _bootstrap,
+        [
+            ("--dry-run --token-file operator_token", "what would be made"),
+            ("--token-file operator_token", "make what is missing"),
+            ("--setup --token-file operator_token", "of a new InfluxDB, its first user too"),
+        ],
+    ),
+    "query": Command(
+        "Run Flux against InfluxDB: a question of the cookbook, a file.",
+        _query,
+        [
+            ("--list", "the cookbook"),
+            ("spread --param ticker=BTC --start -7d", "one of its questions"),
+            ("my.flux --format csv", "a text of your own"),
+        ],
+    ),
+    "demo": Command(
+        "Run against built-in simulated venues; no network needed.",
+        _demo,
+        [("", "look around without network")],
+    ),
+    "completion": Command(
+        "Print the completion script of a shell.",
+        _completion,
+        [
+            ("bash > ~/.local/share/bash-completion/completions/perpflux", "bash"),
+            ("zsh > ~/.zfunc/_perpflux", "zsh; ~/.zfunc stands in $fpath"),
+            ("fish > ~/.config/fish/completions/perpflux.fish", "fish"),
+        ],
+    ),
 }
+
+
+def examples_of(name: str) -> Iterator[Example]:
+    """The examples of a command as they are typed."""
+    for arguments, words in COMMANDS[name].examples:
+        yield Example(f"perpflux {name} {arguments}".rstrip(), words)
+
+
+def _listed(examples: Sequence[Example]) -> str:
+    """Examples as help shows them: one below the other, a long one on a line of its own."""
+    width = max((len(line) for line, _ in examples if len(line) <= EXAMPLE_COLUMN), default=0)
+    lines = ["examples:"]
+    for line, words in examples:
+        head = f"  {line.ljust(width)}"
+        lines += [f"{head}  {words}"] if len(line) <= width else [head, f"  {' ' * width}  {words}"]
+    return "\n".join(lines)
 
 
 def parser() -> Parser:
@@ -189,7 +340,7 @@ def parser() -> Parser:
     top = Parser(
         prog="perpflux",
         description=_DESCRIPTION,
-        epilog=_EPILOG,
+        epilog=f"{_listed([next(examples_of(name)) for name in _FIRST])}\n\n{_EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"perpflux {__version__}")
@@ -205,7 +356,12 @@ def parser() -> Parser:
     for name, command in COMMANDS.items():
         command.add_arguments(
             commands.add_parser(
-                name, parents=[shared], help=command.words, description=command.words
+                name,
+                parents=[shared],
+                help=command.words,
+                description=command.words,
+                epilog=_listed([*examples_of(name)]),
+                formatter_class=argparse.RawDescriptionHelpFormatter,
             )
         )
     return top

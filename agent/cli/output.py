@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Final
+
+ANSWER_CHARS_MAX: Final = 65_536
 
 
 def say(text: str = "") -> None:
@@ -19,6 +22,21 @@ def emit(text: str) -> None:
 def complain(text: str) -> None:
     """A line for the operator."""
     print(text, file=sys.stderr, flush=True)
+
+
+def ask(prompt: str, *, hidden: bool = False) -> str | None:
+    """A line from who sits there, asked on standard error; None = the input has ended.
+
+    `hidden`: a terminal does not show what is typed.
+    """
+    if hidden and sys.stdin.isatty():
+        from getpass import getpass  # noqa: PLC0415  # seldom needed
+
+        return getpass(prompt, sys.stderr)
+    sys.stderr.write(prompt)
+    sys.stderr.flush()
+    line = sys.stdin.readline(ANSWER_CHARS_MAX)
+    return line.rstrip("\n") if line else None
 
 
 def is_terminal() -> bool:

@@ -32,7 +32,8 @@ sys.path.insert(0, str(ROOT))
 
 from agent import __version__  # noqa: E402  # found by the line above
 from agent.cli.arguments import parser  # noqa: E402  # the same
-from deploy.deb.documents import bash_completion, man_page  # noqa: E402  # the same
+from agent.cli.completion import SCRIPTS as COMPLETIONS  # noqa: E402  # the same
+from deploy.deb.documents import man_page  # noqa: E402  # the same
 
 PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
 """Debian 12, Ubuntu 24.04, Debian 13, Ubuntu 26.04."""
@@ -46,6 +47,12 @@ JOURNAL_LINE: Final = 'path = ""\n'
 STORE_LINE: Final = '# token_file = ""\n'
 """The first is that of [influxdb]."""
 CONFFILES: Final = ("/etc/perpflux/perpflux.toml", "/etc/default/perpflux")
+COMPLETION_FILES: Final = {
+    "bash": "bash-completion/completions/perpflux",
+    "zsh": "zsh/vendor-completions/_perpflux",
+    "fish": "fish/vendor_completions.d/perpflux.fish",
+}
+"""Where the shells of Debian look below /usr/share."""
 SCRIPTS: Final = ("postinst", "prerm", "postrm")
 
 
@@ -156,7 +163,8 @@ def _install_files(tree: Path, version: str, epoch_s: int) -> None:
     date = datetime.fromtimestamp(epoch_s, UTC).date().isoformat()
     share = tree / "usr/share"
     _write_gzip(share / "man/man1/perpflux.1.gz", man_page(parser(), version, date))
-    _write(share / "bash-completion/completions/perpflux", bash_completion(parser()))
+    for shell, name in COMPLETION_FILES.items():
+        _write(share / name, COMPLETIONS[shell](parser()))
     documents = share / "doc/perpflux"
     _write(documents / "copyright", (ROOT / "LICENSE").read_text(encoding="utf-8"))
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -1,12 +1,12 @@
-"""The man page and the bash completion, made from the command line itself."""
-# ruff: noqa: INP001, SLF001  # a script's module; argparse shows its insides no other way
+"""The man page, made from the command line itself."""
+# ruff: noqa: INP001  # a script's module
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
 
-OptionsByCommand = Mapping[str, argparse.ArgumentParser]
+from agent.cli.arguments import examples_of
+from agent.cli.completion import commands_of, help_of, shown
 
 _FILES = """\
 .SH FILES
@@ -35,14 +35,6 @@ INFLUXDB_V2_URL, INFLUXDB_V2_ORG and INFLUXDB_V2_TOKEN fill in what is given now
 """
 
 
-def commands_of(top: argparse.ArgumentParser) -> OptionsByCommand:
-    """The parser of each command."""
-    for action in top._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            return dict(action.choices)
-    return {}
-
-
 def man_page(top: argparse.ArgumentParser, version: str, date: str) -> str:
     """perpflux(1) in man(7); `date` is YYYY-MM-DD."""
     lines = [
@@ -61,50 +53,10 @@ def man_page(top: argparse.ArgumentParser, version: str, date: str) -> str:
     for name, command in commands_of(top).items():
         lines += [f'.SS "perpflux {_roff(name)}"', _roff(command.description or "")]
         lines += [text for action in shown(command) for text in _option(action)]
+        lines += [".PP", "Examples:"]
+        for line, words in examples_of(name):
+            lines += [".TP", rf"\fB{_roff(line)}\fR", _roff(words)]
     return "\n".join(lines) + "\n" + _FILES
-
-
-def shown(command: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """The arguments of a command that a user is told of, --help aside."""
-    for action in command._actions:
-        if action.help != argparse.SUPPRESS and not isinstance(action, argparse._HelpAction):
-            yield action
-
-
-def bash_completion(top: argparse.ArgumentParser) -> str:
-    """Completes commands, options, and the values that are a choice or a file."""
-    commands = commands_of(top)
-    cases, values = [], {}
-    for name, command in commands.items():
-        options = [option for action in shown(command) for option in action.option_strings]
-        cases.append(f'    {name}) words="{" ".join([*options, "--help"])}" ;;')
-        for action in shown(command):
-            for option in action.option_strings:
-                if action.choices:
-                    values[f"{name}:{option}"] = " ".join(map(str, action.choices))
-    choices = [f'    {key}) words="{text}" ;;' for key, text in sorted(values.items())]
-    return "\n".join(
-        [
-            "# bash completion for perpflux, made from its command line",
-            "_perpflux() {",
-            '  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=""',
-            "  local command=${COMP_WORDS[1]}",
-            "  if ((COMP_CWORD == 1)); then",
-            f'    words="{" ".join([*commands, "--version", "--help"])}"',
-            "  else",
-            '    case "$command" in',
-            *(f"  {case}" for case in cases),
-            "    esac",
-            '    case "$command:$before" in',
-            *(f"  {choice}" for choice in choices),
-            "    esac",
-            "  fi",
-            '  COMPREPLY=($(compgen -W "$words" -- "$word"))',
-            "}",
-            "complete -o default -F _perpflux perpflux",
-            "",
-        ]
-    )
 
 
 def _option(action: argparse.Action) -> list[str]:
@@ -113,8 +65,8 @@ def _option(action: argparse.Action) -> list[str]:
     if action.option_strings and action.nargs != 0:
         one_of = action.choices and "{" + ",".join(map(str, action.choices)) + "}"
         value = f" {one_of or action.metavar or action.dest.upper()}"
-    words = (action.help or "").replace("%(default)s", str(action.default))
-    return [".TP", rf"\fB{_roff(', '.join(map(str, names)))}\fR{_roff(value)}", _roff(words)]
+    told = _roff(help_of(action))
+    return [".TP", rf"\fB{_roff(', '.join(map(str, names)))}\fR{_roff(value)}", told]
 
 
 def _roff(text: str) -> str:

@@ -98,6 +98,10 @@ def test_installing_changes_nothing_but_files(installed: Machine) -> None:
     completion = ". /usr/share/bash-completion/completions/perpflux; COMP_WORDS=(perpflux ex); "
     completion += 'COMP_CWORD=1; _perpflux; echo "${COMPREPLY[@]}"'
     assert machine.run("bash", "-c", completion).out == "export\n"
+    for name in ("zsh/vendor-completions/_perpflux", "fish/vendor_completions.d/perpflux.fish"):
+        shell = "zsh" if "zsh" in name else "fish"
+        printed = machine.run("perpflux", "completion", shell).out
+        assert machine.run("cat", f"/usr/share/{name}").out == printed
     assert machine.run("dpkg", "--verify", "perpflux").out == ""
     conffiles = machine.run("dpkg-query", "-W", "-f", "${Conffiles}", "perpflux").out
     assert re.findall(r"/\S+", conffiles) == [CONFIG, "/etc/default/perpflux"]
