@@ -45,7 +45,9 @@ class HttpServer:
         self._status = status
         self._stalled = stalled
         self._live = live
-        self._api = Api(live, journal, clock)
+        self._journal = journal
+        self._clock = clock
+        self._api: Api | None = None
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> str:
@@ -57,10 +59,11 @@ class HttpServer:
         app = web.Application(client_max_size=REQUEST_BYTES_MAX, middlewares=[guard(host)])
         app.on_response_prepare.append(add_headers)
         app.on_shutdown.append(self._hang_up)
+        api = self._api = Api(self._live, self._journal, self._clock)
         app.router.add_get("/", self._page)
-        app.router.add_get("/api/snapshots", self._api.snapshots)
-        app.router.add_get("/api/history", self._api.history)
-        app.router.add_get("/api/stream", self._api.stream, allow_head=False)
+        app.router.add_get("/api/snapshots", api.snapshots)
+        app.router.add_get("/api/history", api.history)
+        app.router.add_get("/api/stream", api.stream, allow_head=False)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
@@ -90,7 +93,9 @@ class HttpServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
-        self._api.close()
+        if self._api is not None:
+            self._api.close()
+            self._api = None
 
     async def _hang_up(self, _: web.Application) -> None:
         """Streams would go on for ever."""

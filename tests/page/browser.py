@@ -102,7 +102,8 @@ class Page:
         return await self.run(
             f"""new Promise((done, fail) => {{
                 const look = () => {{
-                    const found = ({script});
+                    let found;
+                    try {{ found = ({script}); }} catch {{ /* not there yet */ }}
                     if (found) done(found); else requestAnimationFrame(look);
                 }};
                 look();

@@ -154,6 +154,7 @@ function drawRow(line, row, above) {
       put(cell, duration(seconds));
       cell.dataset.tone = tone;
       cell.title = word;
+      cell.setAttribute("aria-label", `${cell.textContent}, ${word}`);
     } else if (column.key === "settles") {
       const text = row.settles_ms === null ? DASH : countdown(Math.floor((row.settles_ms - now_ms) / 1000));
       put(cell, text);
