@@ -21,11 +21,18 @@ from typing import Final
 
 from aiohttp import web
 
+from agent.clock import NS_PER_S
+from agent.demo.documents import answer as demo_answer
+from agent.demo.market import Market
 from bench.payloads import clean
 
 BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 BYBIT_PATH: Final = "/v5/market/tickers"
 VARIATIONAL_PATH: Final = "/metadata/stats"
+BOOK_PATH: Final = "/v5/market/orderbook"
+BOOK_INSTANT_NS: Final = 1_790_002_800 * NS_PER_S
+SETTLED_PATH: Final = "/v5/market/funding/history"
+CONTRACTS_PATH: Final = "/v5/market/instruments-info"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -44,6 +51,9 @@ class Counterparts:
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         app.router.add_get(BYBIT_PATH, _rotating([each.bybit for each in documents]))
         app.router.add_get(VARIATIONAL_PATH, _rotating([each.variational for each in documents]))
+        app.router.add_get(CONTRACTS_PATH, _rotating([_contracts(documents[0].bybit)]))
+        app.router.add_get(SETTLED_PATH, _rotating([_listing([])]))
+        app.router.add_get(BOOK_PATH, _books())
         app.router.add_post("/api/v2/write", self._write)
         app.router.add_get("/count", self._count)
         return app
@@ -60,6 +70,42 @@ class Counterparts:
         return web.json_response(
             {"writes": self._writes, "bytes": self._bytes, "first_write_ns": self._first_write_ns}
         )
+
+
+def _listing(rows: list[dict[str, object]]) -> bytes:
+    """Bybit's envelope around one page."""
+    result = {"category": "linear", "list": rows, "nextPageCursor": ""}
+    return json.dumps({"retCode": 0, "retMsg": "OK", "result": result, "time": 0}).encode()
+
+
+def _contracts(tickers: bytes) -> bytes:
+    """The list of contracts that goes with these tickers."""
+    rows: list[dict[str, object]] = [
+        {
+            "symbol": row["symbol"],
+            "contractType": "LinearPerpetual",
+            "baseCoin": row["symbol"].removesuffix("USDT"),
+            "quoteCoin": "USDT",
+            "fundingInterval": 480,
+            "deliveryTime": "0",
+        }
+        for row in json.loads(tickers)["result"]["list"]
+    ]
+    return _listing(rows)
+
+
+def _books() -> Handler:
+    """An order book by symbol and depth, made once."""
+    market = Market(1)
+    made: dict[str, Handler] = {}
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        path = request.path_qs
+        if path not in made:
+            made[path] = _rotating([demo_answer(market, path, BOOK_INSTANT_NS)])
+        return await made[path](request)
+
+    return answer
 
 
 def _rotating(documents: list[bytes]) -> Handler:

@@ -17,8 +17,8 @@ from bench.timing import Spread, spread
 
 NS_PER_S: Final = 1_000_000_000
 KIB: Final = 1024
-SETTLE_S: Final = 45
-"""After the start, before anything is counted: imports, first batch, caches."""
+SETTLE_S: Final = 120
+"""After the start, before anything is counted: imports, first batch, caches, settled funding."""
 SAMPLE_S: Final = 1
 FIRST_WRITE_TIMEOUT_S: Final = 20
 STOP_TIMEOUT_S: Final = 10
