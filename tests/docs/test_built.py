@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from math import inf, isclose
 from pathlib import Path
 
 import pytest
 
 from agent import schema
-from agent.config import known_keys
+from agent.config import known_keys, load
 from agent.config.keys import sections
+from agent.config.values import TICKERS_MAX
 from agent.line_protocol import Point, parse_lines
 from agent.sources import SOURCES
 from agent.sources.bybit import depth
@@ -107,3 +109,40 @@ def test_the_page_on_sources_explains_keys_that_are_read(source: str, heading: s
     assert len(keys) > 5
     for key in keys:
         assert is_known(source, key), key
+
+
+@pytest.mark.parametrize("case", ["variational/golden", "bybit/golden", "bybit/order-book"])
+def test_the_identities_hold_for_what_was_recorded(case: str) -> None:
+    """What docs/data-model.md says a test of somebody's own may rely on."""
+    found = [point.fields for point in points(CASES / case / "expected.lp")]
+    rows = [{name: float(text) for name, text in row.items()} for row in found if "mid" in row]
+    assert rows
+    for row in rows:
+        mid = row["mid"]
+        assert row["best_bid"] <= row["best_ask"]
+        assert row["bid_1k"] <= mid <= row["ask_1k"]
+        assert isclose(row["spread_bps"], (row["ask_1k"] - row["bid_1k"]) / mid * 10**4)
+        if "ask_100k" in row:
+            assert row.get("bid_1m", 0) <= row["bid_100k"] <= row["bid_1k"]
+            assert row["ask_1k"] <= row["ask_100k"] <= row.get("ask_1m", inf)
+            impacts = row["impact_buy_bps"] + row["impact_sell_bps"]
+            assert isclose(impacts, (row["ask_100k"] - row["bid_100k"]) / mid * 10**4)
+
+
+def test_what_is_warned_about_is_told(tmp_path: Path) -> None:
+    """The page on configuration has a row for each warning that there is, in their order."""
+    names = [f"T{number}" for number in range(TICKERS_MAX - 1)]
+    path = tmp_path / "perpflux.toml"
+    path.write_text(
+        f"tickers = {['ALL', *names]}\n[variational]\npoll_interval_s = 5\n"
+        f'[bybit]\ndepth_tickers = {names}\n[http]\nlisten = "0.0.0.0:9477"\n',
+        encoding="utf-8",
+    )
+    warnings = load(path, environ={"HOME": "/home/me"}).warnings
+    page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    table = page.partition("| what | why |\n")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1] for row in table.splitlines()[1:]]
+    assert len(rows) == len(warnings)
+    for row, warning in zip(rows, warnings, strict=True):
+        for key in re.findall(r"`([^`]+)`", row):
+            assert key in warning
