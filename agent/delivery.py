@@ -49,7 +49,7 @@ SHARD_SEAM_NS: Final = 3600 * NS_PER_S
 https://docs.influxdata.com/influxdb/v2/reference/internals/shards/"""
 
 _STAMP: Final = re.compile(r"-?[0-9]{1,19}")
-_ALL_REFUSED: Final = "an empty body is refused too: see what answers at influxdb.url"
+_ALL_REFUSED: Final = "an empty body is refused too: see what answers at the url of this store"
 
 
 class Destination(Protocol):

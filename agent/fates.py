@@ -145,9 +145,9 @@ Fate: TypeAlias = Stored | StoredBut | CutLines | Halve | Park | BackOff | SetAs
 _PARK_HINTS: Final = {
     401: "the token is wrong, or of another InfluxDB; it is read again at each probe",
     403: "the token may not write to the bucket, or it or its user is inactive",
-    404: "make the bucket, or put influxdb.org, influxdb.bucket or influxdb.url right",
+    404: "make the bucket, or put org, bucket or url of this store right",
 }
-_NOT_INFLUXDB: Final = "is influxdb.url that of InfluxDB itself? a write there answers 204"
+_NOT_INFLUXDB: Final = "is url that of the store itself? a write there answers 204"
 _ASKED_WRONGLY: Final = ("invalid precision", "Please provide either orgID or org")
 _BODY_UNREADABLE: Final = "unable to read data"
 _PERMANENT_500: Final = (
@@ -221,7 +221,7 @@ def _reason(answer: Answer) -> str:
 
 def _bad_request(answer: Answer, reason: str) -> Fate:
     if answer.message.startswith(_ASKED_WRONGLY):
-        return Park(reason, "put influxdb.org right")
+        return Park(reason, "put org of this store right")
     if answer.message.startswith(_BODY_UNREADABLE):
         return SetAside(reason)
     return CutLines(tuple(_entries(answer.message)), reason)
