@@ -1,6 +1,7 @@
 // What did holding really cost? Settled funding.
 //
-// From the settled rates: what a long paid (positive) or got (negative).
+// From the settled rates: what a long paid (positive) or got (negative). Variational publishes
+// none: its rates are what it predicted last (field predicted).
 //
 // Columns:
 //   ticker       asset
@@ -32,7 +33,7 @@ named = (tables=<-, name) => tables |> set(key: "_field", value: name) |> group(
 union(
   tables: [
     settled(field: "rate") |> sum() |> named(name: "rate"),
-    settled(field: "interval_s") |> sum() |> named(name: "time_s"),
+    settled(field: "interval_s") |> mean() |> named(name: "interval_s"),
     settled(field: "rate") |> count() |> toFloat() |> named(name: "settlements"),
   ],
 )
@@ -43,7 +44,7 @@ union(
       source: r.source,
       settlements: int(v: r.settlements),
       paid_bps: r.rate * 10000.0,
-      apr: r.rate / r.time_s * 31536000.0,
+      apr: r.rate / (r.settlements * r.interval_s) * 31536000.0,
     }),
   )
   |> sort(columns: ["ticker", "source"])

@@ -182,6 +182,18 @@ def test_carry_works_without_a_rollup(store: Store) -> None:
     assert [row["week_gap"] for row in rows] == [pytest.approx(row["gap"]) for row in rows]
 
 
+def test_the_gap_of_the_week_is_what_was_settled(make_store: Callable[[str, str], Store]) -> None:
+    """Where both venues have settlements they count: 0.0002 in 8 h less 0.00001 in 1 h, a year."""
+    head = "funding,source=variational,ticker=BTC rate=0.00001,interval_s=3600,predicted=1"
+    stamps = [data.ns(data.END - timedelta(days=days)) for days in (1, 6, 8)]
+    settled = [f"{head} {stamp_ns}\n" for stamp_ns in stamps]
+    store = make_store("".join([data.raw(), *settled]), data.rollup())
+    rows = store.rows("perps-funding: Carry ranking A")
+    gaps = {row["ticker"]: row["week_gap"] for row in rows}
+    assert gaps["BTC"] == pytest.approx(0.0002 * 1095 - 0.00001 * 8760)
+    assert gaps["ETH"] == pytest.approx(0.11 - 0.01)
+
+
 def test_the_matrix_has_a_column_a_venue(store: Store) -> None:
     """Rates by ticker, the largest open interest first; a venue that does not list it is empty."""
     rows = store.rows("perps-funding: Funding by venue A")

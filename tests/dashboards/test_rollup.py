@@ -130,3 +130,18 @@ def test_events_are_copied(make_store: Callable[[str, str], Store]) -> None:
         run(store, task, data.rfc3339(data.DRIFT_DIED + timedelta(minutes=1)))
     (event,) = stored(store)["event", "text", "drift", data.HOST].items()
     assert event == (data.rfc3339(data.DRIFT_DIED), "no answer within 5 s")
+
+
+def test_a_backfill_of_settlements_is_copied_once_a_day(
+    make_store: Callable[[str, str], Store],
+) -> None:
+    """What was settled a year before it was stored is in the rollup after half past midnight."""
+    midnight = data.END.replace(hour=0, minute=0)
+    old = midnight - timedelta(days=365)
+    head = "funding,source=bybit,ticker=OLD rate=0.0001"
+    store = make_store(f"{head} {data.ns(old)}\n", "")
+    with task_of(store) as task:
+        run(store, task, data.rfc3339(midnight + timedelta(minutes=29)))
+        assert stored(store) == {}
+        run(store, task, data.rfc3339(midnight + timedelta(minutes=30)))
+    assert stored(store) == {("funding", "rate", "bybit", "OLD"): {data.rfc3339(old): "0.0001"}}

@@ -4,6 +4,7 @@
 // else its last value; spread_bps_max is the widest spread. Settled funding and events are copied
 // as they are. A point's time is the end of its minute: it looks ahead of nothing. Each run writes
 // the last ten minutes again (a day of settlements), so that points which came late are taken in.
+// Once a day, at 00:30 UTC, all settlements are copied: those of a backfill lie far back.
 
 import "date"
 
@@ -50,8 +51,10 @@ points(measurement: "platform")
   |> aggregateWindow(every: 1m, fn: last, createEmpty: false)
   |> to(bucket: rollup)
 
+settled = if date.hour(t: stop) == 0 and date.minute(t: stop) == 30 then 400d else 1d
+
 from(bucket: bucket)
-  |> range(start: date.sub(d: 1d, from: stop), stop: stop)
+  |> range(start: date.sub(d: settled, from: stop), stop: stop)
   |> filter(fn: (r) => r._measurement == "funding")
   |> to(bucket: rollup)
 

@@ -112,8 +112,9 @@ def _ranking() -> Section:
             ),
             panels.table(
                 "What the carry is made of",
-                "In the same order. 7-day gap = the same two venues' mean funding over 7 days: a "
-                "gap that lasts. Cost = spread at 100k of both venues + ${fees_bps} bps of fees "
+                "In the same order. 7-day gap = what the same two venues settled over 7 days "
+                "(without settlements of both: the mean of what they published): a gap that "
+                "lasts. Cost = spread at 100k of both venues + ${fees_bps} bps of fees "
                 f"(half a spread in, half out, on each leg); {panels.NOTHING} = a venue gives no "
                 "price for 100k. OI = the smaller of the two open interests.",
                 "funding/carry",

@@ -1,6 +1,7 @@
 import "date"
 
-// Each ticker's highest rate (to be short there) and lowest (to be long), now and over 7 days.
+// Each ticker's highest rate (to be short there) and lowest (to be long), now and over 7 days:
+// as settled, or as published where a venue has no settlements yet.
 rates =
   from(bucket: v.defaultBucket)
     |> range(start: date.sub(d: 10m, from: v.timeRangeStop), stop: v.timeRangeStop)
@@ -33,13 +34,25 @@ weeks =
     |> set(key: "_field", value: "week_apr")
     |> pivot(rowKey: ["source", "ticker"], columnKey: ["_field"], valueColumn: "_value")
 
-// A left join: the join package fails where one side is empty, as on the first day. The row of the
-// week comes first within a ticker and source, for it has no rate.
+// Settlements are few, and may be stored long after their time: the raw points.
+settled =
+  from(bucket: v.defaultBucket)
+    |> range(start: date.sub(d: 7d, from: v.timeRangeStop), stop: v.timeRangeStop)
+    |> filter(fn: (r) => r._measurement == "funding")
+    |> filter(fn: (r) => r._field == "rate" or r._field == "interval_s")
+    |> mean()
+    |> group()
+    |> pivot(rowKey: ["source", "ticker"], columnKey: ["_field"], valueColumn: "_value")
+    |> map(fn: (r) => ({r with settled_apr: r.rate / r.interval_s * 31536000.0}))
+
+// A left join: the join package fails where one side is empty, as on the first day. The rows of
+// the week come first within a ticker and source, for they have no rate.
 legs =
-  union(tables: [weeks, rates])
+  union(tables: [weeks, settled, rates])
     |> group(columns: ["ticker", "source"])
     |> sort(columns: ["funding_apr"])
     |> fill(column: "week_apr", usePrevious: true)
+    |> fill(column: "settled_apr", usePrevious: true)
     |> filter(fn: (r) => exists r.funding_apr)
     |> group(columns: ["ticker"])
 
@@ -60,7 +73,11 @@ join(
       short_apr: r.funding_apr_short,
       long_apr: r.funding_apr_long,
       gap: r.funding_apr_short - r.funding_apr_long,
-      week_gap: r.week_apr_short - r.week_apr_long,
+      week_gap:
+        if exists r.settled_apr_short and exists r.settled_apr_long then
+          r.settled_apr_short - r.settled_apr_long
+        else
+          r.week_apr_short - r.week_apr_long,
       // Half a spread in and half a spread out on each leg, and the fees of all four trades.
       cost_bps: r.spread_100k_bps_short + r.spread_100k_bps_long + float(v: "${fees_bps}"),
       oi_usd:

@@ -7,10 +7,10 @@ points = (bucket, measurement) =>
     |> filter(fn: (r) => r._measurement == measurement)
     |> filter(fn: (r) => r.source =~ /^${source:regex}$/ and r.ticker =~ /^${ticker:regex}$/)
 
-sums =
+means =
   points(bucket: v.defaultBucket, measurement: "funding")
     |> filter(fn: (r) => r._field == "rate" or r._field == "interval_s")
-    |> sum()
+    |> mean()
 
 settlements =
   points(bucket: v.defaultBucket, measurement: "funding")
@@ -24,7 +24,7 @@ predicted =
     |> filter(fn: (r) => r._field == "funding_apr")
     |> mean()
 
-union(tables: [sums |> group(), settlements |> group(), predicted |> group()])
+union(tables: [means |> group(), settlements |> group(), predicted |> group()])
   |> pivot(rowKey: ["ticker", "source"], columnKey: ["_field"], valueColumn: "_value")
   |> map(
     fn: (r) => ({
