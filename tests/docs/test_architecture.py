@@ -14,7 +14,7 @@ PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 DRAWING = re.findall(r"^```mermaid\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[0]
 NODE = r"(\w+)(?:\[[^\]]*\]|\(\[[^\]]*\]\)|\[\(.*?\)\])?"
 ARROW = re.compile(rf"^\s*{NODE}\s+(==|--|-\.)(?:[^>]*?)(?:==|--|\.-)?>\s+{NODE}\s*$")
-OUTSIDE = {"venues", "store"}
+OUTSIDE = {"venues", "store", "nats"}
 
 
 def modules() -> set[str]:
