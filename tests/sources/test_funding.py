@@ -20,7 +20,7 @@ from agent.sources.bybit.funding import ROWS_MAX, FundingReader, Settled, read, 
 from agent.sources.fetch import Reply
 from agent.sources.variational.ledger import PREDICTION_AGE_MAX_S, PredictedLedger
 from tests.support.clock import START_NS, FakeClock
-from tests.support.venue import venue
+from tests.support.venue import recorded, venue
 
 HOUR_NS = 3600 * NS_PER_S
 DAY_NS = 24 * HOUR_NS
@@ -258,3 +258,23 @@ def test_stamps_are_the_venues() -> None:
     """A stamp in ms becomes ns, to the digit."""
     _, _, rows = read(reply(PAGE % b'{"fundingRate":"0","fundingRateTimestamp":"1790000000000"}'))
     assert rows == [Settled(1_790_000_000_000 * NS_PER_MS, "0")]
+
+
+class BannedMeanwhile(BybitClient):
+    """While a ticker's answer is on its way, another request learns of a ban."""
+
+    async def _get(self, path: str) -> Reply:
+        del path
+        self.conduct.be_silent(self.clock.now_ns(), 600)
+        return Reply(200, {}, recorded("bybit", "golden"), self.clock.now_ns(), 0)
+
+
+async def test_a_good_answer_does_not_undo_a_ban_learnt_meanwhile() -> None:
+    """Settlements, lists and polls share one conduct: what one was told holds for all."""
+    clock = FakeClock()
+    async with BannedMeanwhile(clock=clock) as client:
+        assert (await client.poll(("BTC",), START_NS)).ok
+        clock.advance(599)
+        assert not (await client.poll(("BTC",), START_NS)).ok
+        clock.advance(1)
+        assert (await client.poll(("BTC",), START_NS)).ok
