@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple, Self
 
 from agent import schema
 from agent.clock import to_rfc3339
@@ -53,26 +53,50 @@ def json_number(text: str) -> str:
     return sign + (stripped if stripped[:1].isdigit() else f"0{stripped}")
 
 
+class Sheet(NamedTuple):
+    """Which columns a table of points has, after `ts` and `measurement`."""
+
+    tags: tuple[str, ...]
+    fields: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        measurements: Iterable[str] = schema.MEASUREMENTS,
+        fields: Collection[str] | None = None,
+    ) -> Self:
+        """A column for each tag and field of these measurements, or for these fields only."""
+        chosen = [schema.MEASUREMENTS[name] for name in measurements]
+        tags = dict.fromkeys(tag for each in chosen for tag in each.tags)
+        every = dict.fromkeys(name for each in chosen for name in each.field_names)
+        return cls(tuple(tags), tuple(every if fields is None else fields))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns."""
+        return ("ts", "measurement", *self.tags, *self.fields)
+
+    def cells(self, point: Point) -> list[str]:
+        """The values of a point behind `ts`; "" where it has none."""
+        return [
+            point.measurement,
+            *(point.tags.get(tag, "") for tag in self.tags),
+            *(point.fields.get(name, "") for name in self.fields),
+        ]
+
+
 def as_csv(
-    lines: Iterable[str], measurements: Sequence[str] = tuple(schema.MEASUREMENTS)
+    lines: Iterable[str], sheet: Sheet | None = None, *, with_header: bool = True
 ) -> Iterator[str]:
-    """A header, then a row per point; a column for each tag and field of these measurements.
+    """A header, then a row per point.
 
     A value that is not known is an empty cell. https://www.rfc-editor.org/rfc/rfc4180
     """
-    chosen = [schema.MEASUREMENTS[name] for name in measurements]
-    tags = list(dict.fromkeys(tag for each in chosen for tag in each.tags))
-    fields = list(dict.fromkeys(name for each in chosen for name in each.field_names))
-    yield _csv_row(["ts", "measurement", *tags, *fields])
+    sheet = sheet or Sheet.of()
+    if with_header:
+        yield _csv_row(sheet.names)
     for point in map(parse_line, lines):
-        yield _csv_row(
-            [
-                to_rfc3339(point.stamp_ns),
-                point.measurement,
-                *(point.tags.get(tag, "") for tag in tags),
-                *(point.fields.get(name, "") for name in fields),
-            ]
-        )
+        yield _csv_row([to_rfc3339(point.stamp_ns), *sheet.cells(point)])
 
 
 def _csv_row(cells: Sequence[str]) -> str:

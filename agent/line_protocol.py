@@ -8,7 +8,7 @@ written; a line ends with "\n", never CRLF.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -153,6 +153,20 @@ def parse_line(line: str) -> Point:
         fields={_unescaped(key): _unquoted(value) for key, value in fields},
         stamp_ns=int(match[4]),
     )
+
+
+def with_fields(line: str, names: Collection[str]) -> str | None:
+    """The line with only these of its fields, as they are written; None = it has none of them.
+
+    Raises:
+        LineProtocolError: it is no line.
+    """
+    match = _LINE.fullmatch(line)
+    fields = _pairs(_FIELD, f",{match[3]}") if match else None
+    if match is None or fields is None:
+        raise LineProtocolError("read line", f"{line[:120]!r} is no line protocol")
+    kept = ",".join(f"{key}={value}" for key, value in fields if _unescaped(key) in names)
+    return f"{match[1]}{match[2]} {kept} {match[4]}" if kept else None
 
 
 def _pairs(pattern: re.Pattern[str], text: str) -> list[tuple[str, str]] | None:

@@ -86,11 +86,20 @@ def _once(to: Parser) -> None:
 
 
 def _export(to: Parser) -> None:
-    _add_format(to, FORMATS, "jsonl")
+    to.add_argument(
+        "--format",
+        choices=(*FORMATS, "parquet"),
+        help="of the output (default: what FILE ends with, else jsonl)",
+    )
     _add_range(to)
     to.add_argument("--source", metavar="NAME", help="only this source")
     to.add_argument("--ticker", metavar="NAME", help="only this ticker")
     to.add_argument("--measurement", metavar="NAME", help="only this measurement")
+    to.add_argument("--fields", metavar="NAMES", help="only these fields: mid,spread_bps")
+    _add_path(to, "--output", "write there instead of printing; it appears when it is whole")
+    to.add_argument(
+        "--resume", action="store_true", help="go on with an interrupted export into --output"
+    )
 
 
 def _demo(to: Parser) -> None:
@@ -253,6 +262,8 @@ COMMANDS: Final[dict[str, Command]] = {
         [
             ("--format csv --since 2026-01-06T00:00:00Z", "from an instant on"),
             ("--ticker BTC --measurement snapshot", "some of them, as JSON lines"),
+            ("--output all.parquet --fields mid,spread_bps", "two fields, into a file"),
+            ("--output all.parquet --fields mid,spread_bps --resume", "go on after a stop"),
         ],
     ),
     "backlog": Command(

@@ -37,7 +37,12 @@ class Progress:
     @classmethod
     def on_terminal(cls, what: str, total: int) -> Self:
         """One for whoever watches standard error."""
-        return cls(what, total, width=width_for_progress())
+        return cls(what, total, width=cls.terminal_width())
+
+    @staticmethod
+    def terminal_width() -> int | None:
+        """Columns, for whoever watches standard error; None = nobody does."""
+        return width_for_progress()
 
     def __enter__(self) -> Self:
         return self

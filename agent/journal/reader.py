@@ -91,8 +91,25 @@ class History:
         """Let go of the file."""
         self._connection.close()
 
+    def extent(
+        self, since_ns: int | None = None, until_ns: int | None = None
+    ) -> tuple[int, int] | None:
+        """The first and last seq of records with since_ns <= slot_ns < until_ns; None = none."""
+        ((first, last),) = self._read(_EXTENT, _bounds(since_ns, until_ns, None))
+        return None if first is None else (first, last)
+
+    def crc32_of(self, seq: int) -> int | None:
+        """The CRC-32 of a record's lines; None = there is no such record, or it is damaged."""
+        found = [rows.unpack(row) for row in self._read(_ONE, {"seq": seq})]
+        return found[0][0].crc32 if found and found[0] else None
+
     def records(
-        self, since_ns: int | None = None, until_ns: int | None = None, source: str | None = None
+        self,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        source: str | None = None,
+        *,
+        seqs: tuple[int, int] | None = None,
     ) -> Iterator[HistoryRecord]:
         """The records with since_ns <= slot_ns < until_ns, in the order of seq, read back.
 
@@ -100,11 +117,12 @@ class History:
             since_ns: first slot, ns since the epoch; None = from the beginning.
             until_ns: the slot to stop before; None = up to the newest at the time of the call.
             source: only this source's; None = all.
+            seqs: only from this seq to that one, both included; None = all.
 
         Raises:
             JournalError: the journal cannot be read.
         """
-        for record, _ in self.as_they_lie(since_ns, until_ns, source):
+        for record, _ in self.as_they_lie(since_ns, until_ns, source, seqs=seqs):
             yield _read_back(record)
 
     def thinned(
@@ -153,16 +171,16 @@ class History:
         return sorted({**first, **best}.values())
 
     def as_they_lie(
-        self, since_ns: int | None = None, until_ns: int | None = None, source: str | None = None
+        self,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        source: str | None = None,
+        *,
+        seqs: tuple[int, int] | None = None,
     ) -> Iterator[tuple[Record, int]]:
         """The same records compressed, each with its number of lines."""
-        bounds: dict[str, int | str | None] = {
-            "since": _FIRST_NS if since_ns is None else since_ns,
-            "until": _LAST_NS if until_ns is None else until_ns,
-            "source": source,
-            "limit": PAGE_RECORDS,
-        }
-        ((bounds["first"], bounds["last"]),) = self._read(_EXTENT, bounds)
+        bounds = _bounds(since_ns, until_ns, source)
+        bounds["first"], bounds["last"] = seqs or self.extent(since_ns, until_ns) or (0, -1)
         while page := self._read(_PAGE, bounds):
             for row in page:
                 if (unpacked := rows.unpack(row)) is None:
@@ -177,6 +195,17 @@ class History:
                 return self._connection.execute(query, bounds).fetchall()
         except sqlite3.Error as error:
             raise explain(error, _OPERATION, self._path) from error
+
+
+def _bounds(
+    since_ns: int | None, until_ns: int | None, source: str | None
+) -> dict[str, int | str | None]:
+    return {
+        "since": _FIRST_NS if since_ns is None else since_ns,
+        "until": _LAST_NS if until_ns is None else until_ns,
+        "source": source,
+        "limit": PAGE_RECORDS,
+    }
 
 
 def _read_back(record: Record) -> HistoryRecord:

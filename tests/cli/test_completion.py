@@ -30,7 +30,7 @@ def test_bash_completes_commands_options_and_choices() -> None:
     assert completed("perpflux", "ex") == ["export"]
     assert completed("perpflux", "") == [*COMMANDS, "--version", "--help"]
     assert completed("perpflux", "export", "--si") == ["--since"]
-    assert completed("perpflux", "export", "--format", "") == ["jsonl", "csv", "lp"]
+    assert completed("perpflux", "export", "--format", "") == ["jsonl", "csv", "lp", "parquet"]
     assert completed("perpflux", "rejected", "re") == ["replay"]
     assert completed("perpflux", "completion", "") == ["--config", *SHELLS, "--help"]
 

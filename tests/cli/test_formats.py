@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from agent.formats import as_csv, as_jsonl, as_lp, as_table, json_number
+from agent.formats import Sheet, as_csv, as_jsonl, as_lp, as_table, json_number
 
 LINES = [
     (
@@ -53,7 +53,7 @@ def test_csv_has_a_column_for_each_tag_and_field() -> None:
 
 def test_csv_of_one_measurement_has_only_its_columns() -> None:
     """Who asks for events gets no column of prices."""
-    (header, _) = as_csv(LINES[1:], ["event"])
+    (header, _) = as_csv(LINES[1:], Sheet.of(["event"]))
     assert header == "ts,measurement,host,kind,source,text\n"
 
 
