@@ -36,6 +36,7 @@ PORTABLE = {
 }
 UNITS = {
     *("suffix:bps", "suffix:days", "suffix:pts/s", "percentunit", "currencyUSD", "locale"),
+    *("suffix: h", "dthms"),
     *("s", "ms", "bytes", "short", "none", "string", "time:YYYY-MM-DD HH:mm:ss"),
 }
 DATASOURCE = {"type": "influxdb", "uid": "${datasource}"}
@@ -82,9 +83,13 @@ def test_identities_are_fixed_and_unique() -> None:
 
 @pytest.mark.parametrize("uid", DOCUMENTS)
 def test_a_dashboard_opens_as_a_trader_wants_it(uid: str) -> None:
-    """Six hours, fresh, the reader's own time zone, one crosshair, links that keep what is set."""
+    """Six hours, fresh, the reader's own time zone, one crosshair, links that keep what is set.
+
+    Funding opens with a day: venues settle every one to eight hours.
+    """
     document = DOCUMENTS[uid]
-    assert document["time"] == {"from": "now-6h", "to": "now"}
+    hours = 24 if uid == "perps-funding" else 6
+    assert document["time"] == {"from": f"now-{hours}h", "to": "now"}
     assert (document["refresh"], document["timezone"], document["graphTooltip"]) == (
         "30s",
         "browser",
@@ -167,10 +172,11 @@ def test_an_outage_shows_in_every_chart(panel: Json) -> None:
     """Lines join gaps of up to five minutes and are never smoothed; all of the legend is there.
 
     Only a null breaks a line in Grafana (frames are joined by time, and what is missing in one is
-    bridged): so lines write empty windows.
+    bridged): so lines write empty windows. A step after its point would go on to the right edge
+    where a source died; and the time of a window is its end.
     """
     custom = panel["fieldConfig"]["defaults"]["custom"]
-    assert custom["lineInterpolation"] in {"linear", "stepAfter"}
+    assert custom["lineInterpolation"] in {"linear", "stepBefore"}
     assert panel["options"]["legend"]["calcs"] == ["lastNotNull", "min", "max"]
     assert panel["options"]["tooltip"]["mode"] == "multi"
     if custom["drawStyle"] == "bars":

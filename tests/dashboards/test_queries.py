@@ -227,7 +227,7 @@ def test_the_next_settlement_counts_from_now(store: Store) -> None:
     """What has passed since the slot is taken off; a venue that does not say has none."""
     rows = store.rows("perps-funding: Next settlement A")
     (btc, other) = [row for row in rows if row["ticker"] == "BTC"]
-    assert (btc["source"], btc["next_s"], btc["interval_s"]) == ("bybit", 14_390, 28_800)
+    assert (btc["source"], btc["next_s"], btc["interval_h"]) == ("bybit", 14_390, 8)
     assert (other["source"], other["next_s"]) == ("variational", None)
 
 

@@ -18,9 +18,9 @@ from deploy.grafana.dashboards.panels import (
     Step,
 )
 
-UP_S: Final[Sequence[Step]] = ((None, "green"), (30, "yellow"), (90, "red"))
+UP_S: Final[Sequence[Step]] = ((None, "green"), (30, "dark-yellow"), (90, "red"))
 """The agent speaks every 10 s."""
-BACKLOG_S: Final[Sequence[Step]] = ((None, "green"), (60, "yellow"), (300, "red"))
+BACKLOG_S: Final[Sequence[Step]] = ((None, "green"), (60, "dark-yellow"), (300, "red"))
 
 
 def agent() -> Json:
@@ -35,7 +35,7 @@ def agent() -> Json:
             variables.hosts(),
             variables.sources(),
         ],
-        sections=[_verdicts(), _poll(), _journal(), _write(), _process()],
+        sections=[_verdicts(), _poll(), _journal(), _write(), _events(), _process()],
         annotations=[annotation("annotations/host_events", "Events", shown=True)],
     )
 
@@ -52,7 +52,7 @@ def _verdicts() -> Section:
                 "90 seconds: it is down, or its points do not arrive.",
                 "agent/up",
                 unit="s",
-                decimals=0,
+                decimals=1,
                 name=HOST,
                 thresholds=UP_S,
             ),
@@ -62,7 +62,7 @@ def _verdicts() -> Section:
                 "red from 3 minutes. A venue that fell silent keeps ageing here for a day.",
                 "agent/age_now",
                 unit="s",
-                decimals=0,
+                decimals=1,
                 name=SOURCE,
                 thresholds=AGE_S,
             ),
@@ -82,7 +82,7 @@ def _verdicts() -> Section:
                 "from 5 minutes: InfluxDB is away, refuses, or is slower than what comes in.",
                 "agent/backlog",
                 unit="s",
-                decimals=0,
+                decimals=1,
                 name=HOST,
                 thresholds=BACKLOG_S,
             ),
@@ -111,7 +111,7 @@ def _poll() -> Section:
                 "interval.",
                 "agent/latency",
                 unit="ms",
-                decimals=0,
+                decimals=1,
                 name=SOURCE_ENDPOINT,
                 look=Lines(low=0),
             ),
@@ -171,7 +171,7 @@ def _journal() -> Section:
                 "Points in the journal that InfluxDB has not taken yet.",
                 "agent/pending",
                 unit="short",
-                decimals=0,
+                decimals=1,
                 name=HOST,
                 look=Lines(low=0),
             ),
@@ -199,7 +199,7 @@ def _write() -> Section:
                 "Age of the oldest point that waits, the largest of each window.",
                 "agent/oldest",
                 unit="s",
-                decimals=0,
+                decimals=1,
                 name=HOST,
                 look=Lines(low=0),
             ),
@@ -208,7 +208,7 @@ def _write() -> Section:
                 "How long InfluxDB took for a write, the largest of each window.",
                 "agent/write",
                 unit="ms",
-                decimals=0,
+                decimals=1,
                 name=HOST,
                 look=Lines(low=0),
             ),
@@ -233,11 +233,11 @@ def _write() -> Section:
     )
 
 
-def _process() -> Section:
+def _events() -> Section:
     return Section(
-        "Events and process",
-        9,
-        3,
+        "What happened",
+        8,
+        1,
         [
             panels.table(
                 "Events",
@@ -245,10 +245,20 @@ def _process() -> Section:
                 "agent/events",
                 Column("_time", "Time", "time:YYYY-MM-DD HH:mm:ss", width_px=160),
                 Column("source", "Source", width_px=100),
-                Column("kind", "Kind", width_px=110),
+                Column("kind", "Kind", width_px=140),
                 Column("_value", "What"),
                 hidden=["host"],
             ),
+        ],
+    )
+
+
+def _process() -> Section:
+    return Section(
+        "Process",
+        9,
+        2,
+        [
             panels.chart(
                 "Processor",
                 "Processor time used, as a share of one core.",

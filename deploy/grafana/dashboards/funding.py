@@ -40,6 +40,7 @@ def funding() -> Json:
             variables.sources(),
             variables.tickers(),
             variables.reference(),
+            variables.size("100k"),
             variables.textbox(
                 "fees_bps",
                 "Fees, bps",
@@ -54,8 +55,10 @@ def funding() -> Json:
                 "0",
             ),
         ],
-        sections=[_now(), _ranking(), _rates(), _history()],
+        sections=[_now(), _ranking(), _rates(), _history(), _settled()],
         annotations=[annotation("annotations/events", "Events", shown=False)],
+        # Venues settle every one to eight hours.
+        opens_with="24h",
     )
 
 
@@ -80,7 +83,7 @@ def _now() -> Section:
                 "red from 3 minutes. A venue that fell silent keeps ageing here for a day.",
                 "shared/age_now",
                 unit="s",
-                decimals=0,
+                decimals=1,
                 name=SOURCE,
                 thresholds=AGE_S,
             ),
@@ -99,13 +102,13 @@ def _ranking() -> Section:
             panels.table(
                 "Carry ranking",
                 "Short on the venue with the highest funding, long on the one with the lowest. "
-                "Gap = their difference a year. Break-even = round-trip cost / (gap / 365): days "
+                "Gap = their difference (APR). Break-even = round-trip cost / (gap / 365): days "
                 "until funding has paid for spreads and fees. All tickers that two venues list.",
                 "funding/carry",
                 TICKER,
                 Column("short", "Short on"),
                 Column("long", "Long on"),
-                Column("gap", "Gap (APR)", APR, 2),
+                Column("gap", "Gap", APR, 2),
                 Column("break_even_d", "Break-even", "suffix:days", 1),
                 AGE,
                 hidden=right,
@@ -114,15 +117,15 @@ def _ranking() -> Section:
                 "What the carry is made of",
                 "In the same order. 7-day gap = what the same two venues settled over 7 days "
                 "(without settlements of both: the mean of what they published): a gap that "
-                "lasts. Cost = spread at 100k of both venues + ${fees_bps} bps of fees "
+                "lasts. Cost = spread at ${size:text} of both venues + ${fees_bps} bps of fees "
                 f"(half a spread in, half out, on each leg); {panels.NOTHING} = a venue gives no "
-                "price for 100k. OI = the smaller of the two open interests.",
+                "price for this size. OI = the smaller of the two open interests.",
                 "funding/carry",
                 TICKER,
                 Column("short_apr", "Short APR", APR, 2),
                 Column("long_apr", "Long APR", APR, 2),
                 Column("week_gap", "7-day gap", APR, 2),
-                Column("cost_bps", "Cost, 100k", BPS, 1),
+                Column("cost_bps", "Cost, ${size:text}", BPS, 1),
                 Column("oi_usd", "Smaller OI", USD, 1),
                 hidden=left,
             ),
@@ -139,10 +142,11 @@ def _rates() -> Section:
             panels.table(
                 "Funding by venue",
                 "Funding a year of each ticker on each venue, largest open interest first. Orange: "
-                "longs pay; blue: shorts pay. Simple annualisation: rate x settlements a year.",
+                "longs pay; blue: shorts pay; stronger from 15 and from 40 %. Simple "
+                "annualisation: rate x settlements a year.",
                 "funding/matrix",
                 TICKER,
-                Column("oi_usd", "OI, all venues", USD, 1),
+                Column("oi_usd", "OI, all", USD, 1),
                 AGE,
                 others={
                     "custom": {"displayMode": "color-background-solid", **panels.CELL},
@@ -158,9 +162,9 @@ def _rates() -> Section:
                 "funding/next",
                 TICKER,
                 VENUE,
-                Column("apr", "Funding (APR)", APR, 2),
-                Column("interval_s", "Every", "s", 0),
-                Column("next_s", "Next in", "s", 1),
+                Column("apr", "APR", APR, 2),
+                Column("interval_h", "Every", "suffix: h"),
+                Column("next_s", "Next in", "dthms"),
                 AGE,
             ),
         ],
@@ -194,6 +198,16 @@ def _history() -> Section:
                 name=TICKER_SOURCE,
                 look=Lines(stair=True),
             ),
+        ],
+    )
+
+
+def _settled() -> Section:
+    return Section(
+        "What was settled",
+        8,
+        1,
+        [
             panels.table(
                 "Settled against predicted",
                 "Over the time range: settled = sum of settled rates / sum of their intervals, a "

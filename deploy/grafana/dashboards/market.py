@@ -75,7 +75,7 @@ def _now() -> Section:
                 "red from 3 minutes. A venue that fell silent keeps ageing here for a day.",
                 "shared/age_now",
                 unit="s",
-                decimals=0,
+                decimals=1,
                 name=SOURCE,
                 thresholds=AGE_S,
             ),
@@ -109,7 +109,7 @@ def _tables() -> Section:
                 "market/sizes",
                 TICKER,
                 VENUE,
-                Column("oi_usd", "Open interest", USD, 1),
+                Column("oi_usd", "OI", USD, 1),
                 Column("volume_24h_usd", "Volume 24h", USD, 1),
                 Column("basis_bps", "Basis", BPS, 1),
                 AGE,
@@ -146,7 +146,7 @@ def _costs() -> Section:
             panels.chart(
                 "Impact of 100k",
                 "Buying: (ask for 100k USD - mid) / mid; selling: (mid - bid for 100k USD) / mid; "
-                "in basis points. Smaller is deeper.",
+                "in basis points. Smaller is deeper. Selling is dashed.",
                 "market/impact",
                 unit=BPS,
                 decimals=2,
@@ -155,7 +155,11 @@ def _costs() -> Section:
                     low=0,
                     overrides=[
                         panels.named("impact_buy_bps", f"{TICKER_SOURCE} buy"),
-                        panels.named("impact_sell_bps", f"{TICKER_SOURCE} sell"),
+                        panels.named(
+                            "impact_sell_bps",
+                            f"{TICKER_SOURCE} sell",
+                            custom__lineStyle=panels.DASHED,
+                        ),
                     ],
                 ),
             ),
@@ -175,8 +179,8 @@ def _costs() -> Section:
 def _sizes() -> Section:
     return Section(
         "Open interest, volume, freshness",
-        9,
-        2,
+        10,
+        3,
         [
             panels.chart(
                 "Open interest over time",
@@ -201,7 +205,7 @@ def _sizes() -> Section:
                 "largest of each window.",
                 "market/age",
                 unit="ms",
-                decimals=0,
+                decimals=1,
                 name=TICKER_SOURCE,
                 look=Lines(low=0),
             ),

@@ -22,9 +22,9 @@ FLUX: Final = Path(__file__).with_name("flux")
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A headed row of panels of one height (grid units of 38 px), each as wide as the others.
+    """A headed row of panels of one height (grid units of 38 px).
 
-    `per_line` panels stand beside one another; what is left goes below.
+    `per_line` panels stand beside one another, equally wide; what is left fills a line below.
     """
 
     title: str
@@ -66,8 +66,9 @@ def dashboard(
     variables: Sequence[Json],
     sections: Iterable[Section],
     annotations: Sequence[Json],
+    opens_with: str = "6h",
 ) -> Json:
-    """The whole dashboard."""
+    """The whole dashboard; it shows the time up to now that it `opens_with`."""
     return {
         "annotations": {"list": list(annotations)},
         "description": description,
@@ -83,7 +84,7 @@ def dashboard(
         "style": "dark",
         "tags": [TAG],
         "templating": {"list": list(variables)},
-        "time": {"from": "now-6h", "to": "now"},
+        "time": {"from": f"now-{opens_with}", "to": "now"},
         "timepicker": {
             "collapse": False,
             "enable": True,
@@ -123,12 +124,13 @@ def _placed(sections: Iterable[Section]) -> list[Json]:
         place = {"h": 1, "w": GRID_COLUMNS, "x": 0, "y": top}
         panels.append(_row(section.title, place))
         top += 1
-        width = GRID_COLUMNS // section.per_line
-        for index, panel in enumerate(section.panels):
-            line, column = divmod(index, section.per_line)
-            x, y = column * width, top + line * section.height
-            panels.append(panel | {"gridPos": {"h": section.height, "w": width, "x": x, "y": y}})
-        top += -(-len(section.panels) // section.per_line) * section.height
+        for begin in range(0, len(section.panels), section.per_line):
+            line = section.panels[begin : begin + section.per_line]
+            width = GRID_COLUMNS // len(line)
+            for column, panel in enumerate(line):
+                place = {"h": section.height, "w": width, "x": column * width, "y": top}
+                panels.append(panel | {"gridPos": place})
+            top += section.height
     return [panel | {"id": number} for number, panel in enumerate(panels, start=1)]
 
 

@@ -27,24 +27,33 @@ by time, and what is missing in one is bridged): so queries of lines write empty
 COLUMNS_MAX: Final = 6
 NOTHING: Final = "n/a"
 
-CELL: Final = {"align": "auto", "inspect": False, "minWidth": 72}
-"""Narrow enough that six columns nearly fit a phone."""
+TEXT_WIDTH_PX: Final = 84
+"""Of "variational"."""
+CELL: Final = {"align": "auto", "inspect": False, "minWidth": 80}
+"""Wide enough for headings and numbers; a phone shows four columns, the others from the side."""
+BARS_MAX: Final = 100
+"""Windows of a chart of counts: with more of them a single bar is thinner than a pixel."""
+DASHED: Final = {"dash": [6, 4], "fill": "dash"}
+
+VENUE_COLORS: Final = {"bybit": "dark-yellow", "variational": "blue"}
+"""A venue has one colour wherever lines differ by venue only; a further one takes the palette's."""
 
 Step = tuple[float | None, str]
 """From this value on, this colour; None = from below."""
 
-AGE_S: Final[Sequence[Step]] = ((None, "green"), (60, "yellow"), (180, "red"))
+AGE_S: Final[Sequence[Step]] = ((None, "green"), (60, "dark-yellow"), (180, "red"))
 SOME_IS_BAD: Final[Sequence[Step]] = ((None, "green"), (1, "red"))
 SIDES_APR: Final[Sequence[Step]] = (
     (None, "dark-blue"),
-    (-0.3, "semi-dark-blue"),
-    (-0.1, "light-blue"),
-    (-0.02, "transparent"),
-    (0.02, "light-orange"),
-    (0.1, "semi-dark-orange"),
-    (0.3, "dark-orange"),
+    (-0.4, "semi-dark-blue"),
+    (-0.15, "super-light-blue"),
+    (-0.03, "transparent"),
+    (0.03, "super-light-orange"),
+    (0.15, "semi-dark-orange"),
+    (0.4, "dark-orange"),
 )
-"""Funding on a scale around 0: blue = shorts pay, orange = longs pay; neither is good or bad."""
+"""Funding on a scale around 0: blue = shorts pay, orange = longs pay; neither is good or bad. The
+usual 10.95 % is of the lightest step."""
 
 
 def steps(thresholds: Sequence[Step]) -> Json:
@@ -64,6 +73,14 @@ def override(matcher: str, options: str, **properties: Any) -> Json:
 def named(name: str, title: str, **properties: Any) -> Json:
     """Another legend for one field of the answer."""
     return override("byName", name, displayName=title, **properties)
+
+
+def _venues() -> list[Json]:
+    """One colour a venue, for the lines with its name in what Grafana calls them by itself."""
+    return [
+        override("byRegexp", f"/\\b{venue}\\b/", color={"fixedColor": color, "mode": "fixed"})
+        for venue, color in VENUE_COLORS.items()
+    ]
 
 
 def asset_link(ticker: str) -> list[Json]:
@@ -136,7 +153,7 @@ class Lines:
     """How the lines of a chart look.
 
     Attributes:
-        stair: a value holds until the next one.
+        stair: steps: a value holds for the whole of its window, whose end is its time.
         bars: bars instead of lines, for counts.
         low, high: ends of the axis; None = what the data need.
         overrides: other looks for some of the lines.
@@ -161,6 +178,7 @@ def chart(
     """Lines over time; `name` is the legend, made from labels. Queries are A, B and so on."""
     targets = [target(query, chr(ord("A") + index)) for index, query in enumerate(queries)]
     return _panel("timeseries", title, description, targets) | {
+        **({"maxDataPoints": BARS_MAX} if look.bars else {}),
         "fieldConfig": {
             "defaults": {
                 "color": {"mode": "palette-classic"},
@@ -175,7 +193,7 @@ def chart(
                 "thresholds": steps([(None, "text")]),
                 "unit": unit,
             },
-            "overrides": list(look.overrides),
+            "overrides": [*(_venues() if name == SOURCE else ()), *look.overrides],
         },
         "options": {
             "legend": {
@@ -201,11 +219,12 @@ def _custom(look: Lines) -> Json:
         "axisPlacement": "auto",
         "barAlignment": 0,
         "drawStyle": "bars" if look.bars else "line",
-        "fillOpacity": 60 if look.bars else 0,
+        **({"axisSoftMax": 1} if look.bars else {}),
+        "fillOpacity": 80 if look.bars else 0,
         "gradientMode": "none",
         "hideFrom": {"legend": False, "tooltip": False, "viz": False},
-        "lineInterpolation": "stepAfter" if look.stair else "linear",
-        "lineWidth": 0 if look.bars else 1,
+        "lineInterpolation": "stepBefore" if look.stair else "linear",
+        "lineWidth": 1,
         "pointSize": 5,
         "scaleDistribution": {"type": "linear"},
         "showPoints": "never" if look.bars else "auto",
@@ -233,7 +252,7 @@ class Column:
 
 TICKER: Final = Column("ticker", "Ticker", links=asset_link("${__value.text}"))
 VENUE: Final = Column("source", "Source")
-AGE: Final = Column("age_s", "Age", "s", 0, thresholds=AGE_S)
+AGE: Final = Column("age_s", "Age", "s", 1, thresholds=AGE_S)
 
 
 def table(
@@ -244,7 +263,11 @@ def table(
     hidden: Sequence[str] = (),
     others: Json | None = None,
 ) -> Json:
-    """One answer as a table, its columns in this order; `others` = looks of any further columns."""
+    """One answer as a table, its columns in this order; `others` = looks of any further columns.
+
+    Columns of venues, of which there may be any, stand behind the first.
+    """
+    order = [columns[0].name, *VENUE_COLORS, *(column.name for column in columns[1:])]
     assert len(columns) <= COLUMNS_MAX, title
     return _panel("table", title, description, [target(query)]) | {
         "fieldConfig": {
@@ -269,7 +292,7 @@ def table(
                 "id": "organize",
                 "options": {
                     "excludeByName": dict.fromkeys(hidden, True),
-                    "indexByName": {column.name: index for index, column in enumerate(columns)},
+                    "indexByName": {name: index for index, name in enumerate(order)},
                     "renameByName": {},
                 },
             }
@@ -281,6 +304,8 @@ def _look(column: Column) -> Json:
     properties: Json = {"displayName": column.title, "unit": column.unit}
     if column.decimals is not None:
         properties["decimals"] = column.decimals
+    if column.unit == "string":
+        properties["custom__minWidth"] = TEXT_WIDTH_PX
     if column.width_px:
         properties["custom__width"] = column.width_px
     # A column says all of its looks, so that nothing of the others' shines through.

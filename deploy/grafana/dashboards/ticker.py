@@ -36,7 +36,7 @@ def ticker() -> Json:
 def _now() -> Section:
     return Section(
         "${asset} now",
-        5,
+        4,
         6,
         [
             panels.stat(
@@ -85,7 +85,7 @@ def _now() -> Section:
                 "minutes. A venue that fell silent keeps ageing here for a day.",
                 "ticker/age_now",
                 unit="s",
-                decimals=0,
+                decimals=1,
                 name=SOURCE,
                 thresholds=AGE_S,
             ),
@@ -109,7 +109,9 @@ def _prices() -> Section:
                 look=Lines(
                     overrides=[
                         panels.named("mid", f"{SOURCE} mid"),
-                        panels.named("mark_price", f"{SOURCE} mark"),
+                        panels.named(
+                            "mark_price", f"{SOURCE} mark", custom__lineStyle=panels.DASHED
+                        ),
                     ]
                 ),
             ),
@@ -143,9 +145,11 @@ def _costs() -> Section:
                 look=Lines(
                     low=0,
                     overrides=[
-                        panels.named("spread_bps", f"{SOURCE} 1k"),
+                        panels.named("spread_bps", f"{SOURCE} 1k", custom__lineWidth=2),
                         panels.named("spread_100k_bps", f"{SOURCE} 100k"),
-                        panels.named("spread_1m_bps", f"{SOURCE} 1m"),
+                        panels.named(
+                            "spread_1m_bps", f"{SOURCE} 1m", custom__lineStyle=panels.DASHED
+                        ),
                     ],
                 ),
             ),
@@ -170,7 +174,9 @@ def _costs() -> Section:
                     low=0,
                     overrides=[
                         panels.named("impact_buy_bps", f"{SOURCE} buy"),
-                        panels.named("impact_sell_bps", f"{SOURCE} sell"),
+                        panels.named(
+                            "impact_sell_bps", f"{SOURCE} sell", custom__lineStyle=panels.DASHED
+                        ),
                     ],
                 ),
             ),
@@ -220,7 +226,7 @@ def _positions() -> Section:
                 look=Lines(
                     overrides=[
                         panels.named("long", f"{SOURCE} long"),
-                        panels.named("short", f"{SOURCE} short"),
+                        panels.named("short", f"{SOURCE} short", custom__lineStyle=panels.DASHED),
                     ]
                 ),
             ),
@@ -265,7 +271,7 @@ def _more() -> Section:
                 "How old a quote was when it came in, the largest of each window.",
                 "ticker/age",
                 unit="ms",
-                decimals=0,
+                decimals=1,
                 name=SOURCE,
                 look=Lines(low=0),
             ),

@@ -114,15 +114,15 @@ def hosts() -> Json:
     return _query("host", "Host", "host", "Machines an agent runs on.", [ALL], multi=True)
 
 
-def size() -> Json:
-    """The notional whose spread is shown; the value is the field."""
+def size(chosen: str = "1k") -> Json:
+    """The notional whose spread is shown, `chosen` at first; the value is the field."""
     choices = [
         ("1k", "spread_bps"),
         ("100k", "spread_100k_bps"),
         ("1m", "spread_1m_bps"),
     ]
     return {
-        "current": _current(choices, multi=False),
+        "current": _current([each for each in choices if each[0] == chosen], multi=False),
         "description": "Notional in USD that is bought and sold at once.",
         "hide": _SHOWN,
         "includeAll": False,
@@ -130,8 +130,7 @@ def size() -> Json:
         "multi": False,
         "name": "size",
         "options": [
-            {"selected": index == 0, "text": text, "value": value}
-            for index, (text, value) in enumerate(choices)
+            {"selected": text == chosen, "text": text, "value": value} for text, value in choices
         ],
         "query": ", ".join(f"{text} : {value}" for text, value in choices),
         "skipUrlSync": False,

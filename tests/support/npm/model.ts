@@ -27,13 +27,16 @@ type Link = { title: string; url: string; targetBlank: boolean };
 // One override: the properties that exist, each with a value of its type.
 type Property =
   | { id: 'displayName' | 'unit'; value: string }
-  | { id: 'decimals' | 'custom.width' | 'custom.pointSize'; value: number }
+  | { id: 'decimals' | 'custom.width' | 'custom.minWidth'; value: number }
+  | { id: 'custom.pointSize' | 'custom.lineWidth'; value: number }
+  | { id: 'custom.lineStyle'; value: NonNullable<GraphFieldConfig['lineStyle']> }
+  | { id: 'color'; value: { fixedColor: string; mode: 'fixed' } }
   | { id: 'custom.drawStyle'; value: NonNullable<GraphFieldConfig['drawStyle']> }
   | { id: 'custom.displayMode'; value: TableFieldOptions['displayMode'] }
   | { id: 'thresholds'; value: Thresholds }
   | { id: 'links'; value: Link[] };
 type Override = {
-  matcher: { id: 'byName' | 'byFrameRefID'; options: string };
+  matcher: { id: 'byName' | 'byFrameRefID' | 'byRegexp'; options: string };
   properties: Property[];
 };
 
@@ -67,6 +70,7 @@ type Base<Kind extends string, Options, Custom> = Omit<
   transformations: Organize[];
   options: Options;
   fieldConfig: { defaults: Look<Custom>; overrides: Override[] };
+  maxDataPoints?: number;
 };
 
 type Chart = Base<

@@ -8,7 +8,7 @@ rates =
     |> filter(fn: (r) => r._measurement == "snapshot")
     |> filter(
       fn: (r) => r._field == "funding_apr"
-        or r._field == "spread_100k_bps"
+        or r._field == "${size}"
         or r._field == "oi_usd"
         or r._field == "quote_age_ms"
         or r._field == "lag_ms",
@@ -79,7 +79,7 @@ join(
         else
           r.week_apr_short - r.week_apr_long,
       // Half a spread in and half a spread out on each leg, and the fees of all four trades.
-      cost_bps: r.spread_100k_bps_short + r.spread_100k_bps_long + float(v: "${fees_bps}"),
+      cost_bps: r.${size}_short + r.${size}_long + float(v: "${fees_bps}"),
       oi_usd:
         if r.oi_usd_short < r.oi_usd_long then
           r.oi_usd_short

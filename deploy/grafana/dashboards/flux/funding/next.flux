@@ -21,7 +21,7 @@ from(bucket: v.defaultBucket)
       ticker: r.ticker,
       source: r.source,
       apr: r.funding_apr,
-      interval_s: r.funding_interval_s,
+      interval_h: r.funding_interval_s / 3600.0,
       // From now: what has passed since the slot is taken off.
       next_s: r.next_funding_s - float(v: int(v: v.timeRangeStop) - int(v: r._time)) / 1000000000.0,
       age_s: float(v: int(v: v.timeRangeStop) - int(v: r._time)) / 1000000000.0
