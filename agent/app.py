@@ -117,6 +117,7 @@ class App:
         )
         self._live = Live(self._intervals_s, self._clock)
         stack.callback(self._live.close)
+        self._live.recall(Path(config.journal.path))
         self.scheduler.add_listener(self._live.take)
         self._http = HttpServer(
             self.status, self.stalled, self._live, Path(config.journal.path), self._clock

@@ -1,14 +1,15 @@
-"""The past of a few tickers, thinned: rows as the board had them, read from the journal."""
+"""The past from the journal: rows as the board had them, thinned, and what was last."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from agent.board import BOARD_FIELDS, Board, Row, read_batch
 from agent.clock import NS_PER_S
 from agent.journal import History
 from agent.journal.reader import HistoryRecord
 from agent.line_protocol import escape_tag
+from agent.snapshot import Batch
 
 
 def step_s_of(since_ns: int, until_ns: int, points: int) -> int:
@@ -54,6 +55,15 @@ def rows(
                 board.take(batch)
         now_ns = max((record.slot_ns for record in records), default=0)
         yield from board.rows(now_ns, fields=fields, chosen=chosen)
+
+
+def newest(history: History, sources: Iterable[str], since_ns: int) -> Iterator[Batch]:
+    """What each source gave last, if its slot is since_ns or later (ns). Raises JournalError."""
+    for source in sources:
+        record = history.newest(source, since_ns)
+        batch = record and read_batch(record.source, record.slot_ns, record.lines)
+        if batch:
+            yield batch
 
 
 def _any_chosen(

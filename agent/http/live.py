@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from agent.board import Board, Row
-from agent.clock import Clock
+from agent.clock import NS_PER_S, Clock
+from agent.errors import JournalError
 from agent.http.documents import board_json
 from agent.http.parameters import Selection
 from agent.http.worker import BusyError, Worker
+from agent.journal import History
+from agent.past import newest
 from agent.poll import Poll
 from agent.snapshot import Batch
 
 WATCHERS_MAX: Final = 16
 BEHIND_MAX: Final = 4
 """Messages that a watcher may be behind; then it is let go."""
+RECALL_S: Final = 86_400
+"""What is older is not shown after a start."""
 WAITING_MAX: Final = 32
 """Requests for the board of now that may wait."""
 
@@ -101,6 +108,10 @@ class Live:
             if self._telling is None or self._telling.done():
                 self._telling = asyncio.create_task(self._tell(), name="tell watchers")
 
+    def recall(self, journal: Path) -> None:
+        """Begin with what the journal has of the last day: a venue that is down shows its age."""
+        self._worker.begin(self._recall, journal, self.sources)
+
     def retain(self, sources: Iterable[str]) -> None:
         """Only these are polled from now on."""
         self._worker.begin(self._board.retain, tuple(sources))
@@ -167,6 +178,11 @@ class Live:
                         watcher.tell(message)
 
     # In the worker's thread, from here on.
+
+    def _recall(self, journal: Path, sources: Iterable[str]) -> None:
+        with suppress(JournalError), History(journal) as history:
+            for batch in newest(history, sources, self._clock.now_ns() - RECALL_S * NS_PER_S):
+                self._board.take(batch)
 
     def _document(self, selection: Selection, intervals_s: Mapping[str, int]) -> str:
         now_ns = self._clock.now_ns()

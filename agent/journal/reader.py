@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -36,6 +36,10 @@ _STEP: Final = (
     "SELECT slot_ns, source, seq FROM record"
     " WHERE slot_ns >= :since AND slot_ns < :until AND points > 0"
     " AND (:source IS NULL OR source = :source) ORDER BY slot_ns, seq LIMIT :limit"
+)
+_NEWEST: Final = (
+    "SELECT seq FROM record WHERE source = :source AND slot_ns >= :since AND points > 0"
+    " ORDER BY slot_ns DESC, seq DESC LIMIT 1"
 )
 _ONE: Final = f"{rows.READ} WHERE seq = :seq"
 
@@ -144,11 +148,22 @@ class History:
         """
         for begin_ns in range(since_ns // step_ns * step_ns, until_ns, step_ns):
             bounds = max(begin_ns, since_ns), min(begin_ns + step_ns, until_ns)
-            seqs = self._first_of_step(*bounds, sources)
-            found = [row for seq in seqs for row in self._read(_ONE, {"seq": seq})]
-            records = [unpacked[0] for row in found if (unpacked := rows.unpack(row))]
-            self.damaged += len(found) - len(records)
-            yield [_read_back(record) for record in records]
+            yield self._these(self._first_of_step(*bounds, sources))
+
+    def newest(self, source: str, since_ns: int) -> HistoryRecord | None:
+        """The source's newest record with points, if its slot is since_ns or later (ns), read back.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        found = self._read(_NEWEST, {"source": source, "since": since_ns})
+        return next(iter(self._these([seq for (seq,) in found])), None)
+
+    def _these(self, seqs: Iterable[int]) -> list[HistoryRecord]:
+        found = [row for seq in seqs for row in self._read(_ONE, {"seq": seq})]
+        records = [unpacked[0] for row in found if (unpacked := rows.unpack(row))]
+        self.damaged += len(found) - len(records)
+        return [_read_back(record) for record in records]
 
     def _first_of_step(self, since_ns: int, until_ns: int, sources: Collection[str]) -> list[int]:
         bounds: dict[str, int | str | None] = {

@@ -262,6 +262,19 @@ async def test_too_many_requests_for_the_past_are_refused(
     strict.live.close()
 
 
+async def test_a_start_recalls_what_was_last(bench: Bench) -> None:
+    """After a restart the newest rows of the journal are shown until polls bring newer ones."""
+    for slot_s in (-90, -60):
+        row = {"mid": str(100 + slot_s), "quote_age_ms": "3000"}
+        keep(bench, batch_of("bybit", {"BTC": row}, slot_s))
+    old = batch_of("variational", {"BTC": {"mid": "7"}}, -90_000)
+    keep(bench, old)
+    bench.live.recall(bench.journal)
+    (row,) = (await exact(bench, "/api/snapshots?fields=mid,quotes_updated_at"))["snapshots"]
+    assert (row["ts"], row["mid"]) == ("2026-09-21T14:59:00Z", 40)
+    assert row["quotes_updated_at"] == "2026-09-21T14:58:57.25Z"
+
+
 async def test_old_rows_keep_their_age(bench: Bench) -> None:
     """A source that fails stays on the board with the slot it had."""
     bench.live.put(batch_of("bybit", {"BTC": {"mid": "1"}}, -100))
