@@ -155,6 +155,16 @@ def _replay(to: Parser) -> None:
     _add_sink(to)
 
 
+def _sink(to: Parser) -> None:
+    to.add_argument("--stream", metavar="NAME", help="of [sinks.NAME] (default: the only stream)")
+    to.add_argument("--store", metavar="NAME", default="influxdb", help="default: influxdb")
+    to.add_argument("--durable", metavar="NAME", help="shared consumer (default: perpflux-STORE)")
+    to.add_argument("--make-stream", action="store_true", help="first, where there is none")
+    to.add_argument(
+        "--replicas", type=int, choices=range(1, 6), default=1, help="of that stream (default: 1)"
+    )
+
+
 def _add_sink(to: Parser) -> None:
     to.add_argument(
         "--sink", metavar="NAME", default="influxdb", help="of which store (default: influxdb)"
@@ -294,6 +304,14 @@ COMMANDS: Final[dict[str, Command]] = {
         "Take the earlier collector's rows into the journal.",
         _legacy,
         [("snapshots.db", "goes on where it was interrupted")],
+    ),
+    "sink": Command(
+        "Fill a store from a NATS stream until stopped.",
+        _sink,
+        [
+            ("", "the only configured stream into [influxdb]"),
+            ("--make-stream --replicas 3", "the stream is made first where there is none"),
+        ],
     ),
     "bootstrap": Command(
         "Make buckets, rollup task and least-privilege tokens in InfluxDB.",

@@ -130,6 +130,10 @@ class Journal:
         await self._do(self._append, entries)
         for bell in tuple(self._bells):
             bell.set()
+        await self._tidy()
+
+    async def _tidy(self) -> None:
+        """Enforce the bounds now and then; what was just written stands in any case."""
         if self._store.tidy_due:
             try:
                 await self.enforce_bounds()
@@ -174,6 +178,20 @@ class Journal:
         over; so settling twice counts once.
         """
         await self._do(self._store.settle, sink, records, rejected)
+
+    async def account(
+        self, sink: str, stored: int, refused: Sequence[tuple[Entry, Sequence[Rejected]]]
+    ) -> None:
+        """Count points that went past the journal, in one transaction.
+
+        Args:
+            sink: whose ledger.
+            stored: points that are collected and stored at once.
+            refused: what the sink refused, each entry with its lines and why (their seq is given
+                here); its points are collected and rejected.
+        """
+        await self._do(self._store.account, sink, stored, refused)
+        await self._tidy()
 
     async def release(self, sink: str, records: Sequence[Record] | None = None) -> None:
         """Give back these leased records, None = all: they will be given out again."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -93,18 +94,21 @@ class Store(OpenFile):
         """Add a record per entry; they are on the disk when it returns."""
         if not entries:
             return
-        now_ns = self._clock.now_ns()
         self._steady.look()
         with self._session("append to journal", write=True) as connection:
-            last_seq = append(
-                connection,
-                entries,
-                now_ns=now_ns,
-                after_seq=self._head_seq,
-                claim=lambda size: self._claim_room(connection, size),
-            )
+            last_seq = self._append(connection, entries)
         self._head_seq = last_seq
         self._appends += 1
+
+    def _append(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> int:
+        """The seq of the last record."""
+        return append(
+            connection,
+            entries,
+            now_ns=self._clock.now_ns(),
+            after_seq=self._head_seq,
+            claim=lambda size: self._claim_room(connection, size),
+        )
 
     def _claim_room(self, connection: sqlite3.Connection, size: int) -> None:
         """Where the disk is short the file does not grow: shipped history makes way, or nothing.
@@ -254,6 +258,29 @@ class Store(OpenFile):
         with self._session("read rejected lines") as connection:
             self._require(connection, sink)
             return refusals.read(connection, sink, limit, before_id)
+
+    def account(
+        self, sink: str, stored: int, refused: Sequence[tuple[Entry, Sequence[Rejected]]]
+    ) -> None:
+        """Count what went past the journal: so much is stored, and these are kept as refused."""
+        with self._session("account", write=True) as connection:
+            spans = self._spans(connection, sink)
+            last_seq = self._append(connection, [entry for entry, _ in refused])
+            seqs = range(last_seq - len(refused) + 1, last_seq + 1)
+            lost = [
+                replace(line, seq=seq)
+                for seq, (_, lines) in zip(seqs, refused, strict=True)
+                for line in lines
+            ]
+            put_spans(connection, sink, spans, without(spans, runs(seqs)))
+            # Points without a record were collected before the sink's first one.
+            connection.execute(
+                "UPDATE sink SET born_total = born_total - ? WHERE name = ?", (stored, sink)
+            )
+            count(connection, sink, stored=stored, rejected=sum(e.points for e, _ in refused))
+            self._keep_rejected(connection, sink, lost)
+        self._head_seq = last_seq
+        self._appends += 1
 
     def _keep_rejected(
         self, connection: sqlite3.Connection, sink: str, lines: Sequence[Rejected]

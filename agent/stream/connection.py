@@ -19,6 +19,7 @@ from agent.stream.answers import meaning, of_error
 CONNECT_S: Final = 3
 """For one server."""
 REQUEST_S: Final = 5
+CLOSE_S: Final = 1
 PING_EVERY_S: Final = 5
 PINGS_MAX: Final = 2
 """A server that is silent for so many of them is gone."""
@@ -62,10 +63,12 @@ class Connection:
     async def close(self) -> None:
         """Let go of it; `client` makes another one."""
         client, self._client = self._client, None
-        if client is not None:
+        if client is None:
+            return
+        for ending in (client.flush, client.close):
             with suppress(Exception):  # whatever it is, it is over
-                async with asyncio.timeout(REQUEST_S):
-                    await client.close()
+                async with asyncio.timeout(CLOSE_S):
+                    await ending()
 
     def fate(self, error: BaseException) -> Park | BackOff:
         """What an error means, with what the server said meanwhile."""

@@ -9,10 +9,16 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
+from tests.faults import stream
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.world import LONG, SHORT, Report, run_all, table
 from tests.influxd.server import open_server
+
+STREAM_NAME: Final = "stream: leader, agents and sinks killed"
+STREAM_ROUNDS: Final = {True: 6, False: 60}
+"""Kills of the short and of the long run."""
 
 
 def main() -> int:
@@ -33,16 +39,27 @@ def main() -> int:
         jobs=options.jobs or scale.jobs,
         listings=options.listings or scale.listings,
     )
-    chosen = [each for each in SCENARIOS if any(text in each.name for text in options.only or [""])]
+    wanted = options.only or [""]
+    chosen = [each for each in SCENARIOS if any(text in each.name for text in wanted)]
     sys.stdout.write(f"seed {seed}, {len(chosen)} scenarios, {scale}\n")
     with tempfile.TemporaryDirectory() as name, open_server(Path(name) / "influxd") as server:
         reports = asyncio.run(run_all(chosen, server, Path(name), scale, seed, _tell))
-    for line in table(reports):
+        streamed = None
+        if any(text in STREAM_NAME for text in wanted):
+            rounds = STREAM_ROUNDS[options.short]
+            streamed = asyncio.run(
+                stream.run(server, Path(name) / "stream", rounds=rounds, seed=seed)
+            )
+    for line in table(reports) if reports else ():
         sys.stdout.write(f"{line}\n")
+    if streamed is not None:
+        sys.stdout.write(f"\n{STREAM_NAME}: {streamed}\n")
     wrong = [report for report in reports if report.wrong]
     for report in wrong:
         sys.stdout.write(f"\n{report.name}:\n{report.wrong}\n")
-    return int(bool(wrong))
+    if streamed is not None and streamed.wrong:
+        sys.stdout.write("\n".join(["", STREAM_NAME, *streamed.wrong, ""]))
+    return int(bool(wrong) or bool(streamed and streamed.wrong))
 
 
 def _tell(report: Report) -> None:

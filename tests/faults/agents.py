@@ -36,6 +36,11 @@ Status = dict[str, Any]
 class Agent:
     """`perpflux run` with a state folder of its own.
 
+    Args:
+        folder: its state.
+        settings: its environment.
+        sink: the store whose ledger counts here.
+
     Attributes:
         folder: its state.
         journal: its journal, in that folder.
@@ -45,7 +50,10 @@ class Agent:
         reads: statuses read, each of them lawful.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str], *, sink: str = "influxdb"
+    ) -> None:
+        self.sink = sink
         self.folder = folder
         self.journal = folder / "journal.db"
         self.status: Status = {}
@@ -121,7 +129,9 @@ class Agent:
             if not ledger.pending:
                 return
             await self.up()
-            await self.until(_stored_above(ledger.stored), START_S_MAX, "it ships what was left")
+            await self.until(
+                self.stored_above(ledger.stored), START_S_MAX, "it ships what was left"
+            )
             await self.stop()
 
     async def _down(self, expected_code: int) -> None:
@@ -153,12 +163,23 @@ class Agent:
             self.journal, bytes_max=2**31, age_max_s=604_800, clock=SYSTEM_CLOCK
         )
         try:
-            rejected = await journal.rejected("influxdb", REJECTED_MAX)
-            ledger = await journal.ledger("influxdb")
+            rejected = await journal.rejected(self.sink, REJECTED_MAX)
+            ledger = await journal.ledger(self.sink)
         finally:
             await journal.close()
         self._check_law(vars_of(ledger))
         return ledger, rejected
+
+    def ledger(self, status: Status) -> Mapping[str, int]:
+        """That of the store that counts here."""
+        found: Mapping[str, int] = (
+            status["ledger"] if self.sink == "influxdb" else status["sinks"][self.sink]["ledger"]
+        )
+        return found
+
+    def stored_above(self, points: int) -> Callable[[Status], bool]:
+        """Whether the store that counts has more."""
+        return lambda status: self.ledger(status)["stored"] > points
 
     def log_tail(self) -> str:
         """The end of what it wrote."""
@@ -171,7 +192,7 @@ class Agent:
             with suppress(aiohttp.ClientError, TimeoutError):
                 async with self._session.get(f"{self._url}/status") as answer:
                     status = await answer.json()
-                self._check_law(status["ledger"])
+                self._check_law(self.ledger(status))
                 self.status = status
                 self.reads += 1
             await asyncio.sleep(WATCH_EVERY_S)
@@ -180,7 +201,7 @@ class Agent:
         counts = dict(ledger)
         collected = counts.pop("collected")
         assert collected == sum(counts.values()), f"the law is broken: {ledger}"
-        before = self.status["ledger"] if self.status else {}
+        before = self.ledger(self.status) if self.status else {}
         for name in ("collected", "stored", "rejected", "evicted"):
             assert ledger[name] >= before.get(name, 0), f"{name} fell: {before} -> {ledger}"
 
@@ -196,10 +217,6 @@ class Agent:
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
-
-
-def _stored_above(points: int) -> Callable[[Status], bool]:
-    return lambda status: bool(status["ledger"]["stored"] > points)
 
 
 def vars_of(ledger: Ledger) -> dict[str, int]:
