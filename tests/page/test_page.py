@@ -154,11 +154,16 @@ async def test_a_row_shows_its_last_hour(page: Page) -> None:
 async def test_a_cut_is_said_and_mended(page: Page, stand: Stand) -> None:
     """Without the agent the page says since when, and goes on by itself when it is back."""
     host, port = stand.url.removeprefix("http://").split(":")
+    await click(page, "#all summary")
+    await page.until("document.querySelectorAll('#all-rows tr').length > 25")
     await stand.server.close()
     await page.until("document.getElementById('connection').dataset.state === 'cut'")
     said = await page.run("document.getElementById('alert').innerText")
     assert "What is shown is old" in said
     assert await page.run("document.querySelectorAll('#rows tr').length") == ROWS
+    await click(page, "#all summary")  # closed and opened again, it asks again
+    await click(page, "#all summary")
+    assert await page.run("document.querySelectorAll('#all-rows tr').length") > 25
     await stand.server.start(host, int(port))
     await page.until("document.getElementById('connection').dataset.state === 'live'")
     assert await page.run("document.getElementById('alert').hidden")

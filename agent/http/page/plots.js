@@ -174,7 +174,9 @@ function words(x, y, text, anchor = "start") {
 async function showAll() {
   if (!$("all").open || !state.picked) return;
   const query = new URLSearchParams({ ticker: state.picked.ticker });
-  const { snapshots } = await ask(`/api/snapshots?${query}`).catch(() => ({ snapshots: [] }));
+  const now = await ask(`/api/snapshots?${query}`).catch(() => null);
+  if (!now) return; // it stays as it is; what is wrong is said above
+  const { snapshots } = now;
   const names = [...new Set(snapshots.flatMap((row) => Object.keys(row)))]
     .filter((name) => !["source", "ticker"].includes(name));
   const head = element("tr");
