@@ -309,8 +309,30 @@ def test_the_tightest_spread_names_its_venue(store: Store) -> None:
     """Per ticker the venue with the smallest spread of the chosen size."""
     title = "perps-market: Tightest spread at ${size:text} A"
     assert store.newest(title) == {("BTC", "bybit"): 0.5, ("ETH", "bybit"): 0.75}
-    everything = store.newest(title, store.view(ticker=ANYTHING, size="spread_bps"))
-    assert everything["SOL", "variational"] == 2
+    alone = store.newest(title, store.view(ticker="SOL", size="spread_bps"))
+    assert alone == {("SOL", "variational"): 2}
+
+
+def test_a_verdict_has_three_rows_at_most(store: Store) -> None:
+    """With every ticker chosen the tightest spreads and the widest gaps are shown, no heap."""
+    every = store.view(ticker=ANYTHING, size="spread_bps")
+    spreads = store.newest("perps-market: Tightest spread at ${size:text} A", every)
+    assert len(spreads) == 3
+    assert {("BTC", "bybit"), ("ETH", "bybit")} < set(spreads)
+    gaps = store.newest("perps-market: Price gap to ${reference} A", every)
+    assert len(gaps) <= 3
+    assert gaps["DOGE", "variational"] == pytest.approx(20)
+
+
+def test_a_ticker_that_the_reference_does_not_list_has_no_gap(store: Store) -> None:
+    """No line at all: one of nothing but nulls would be an error to Grafana."""
+    view = store.view(asset="SOL", ticker="SOL")
+    for title in (
+        "perps-market: Price gap to ${reference} over time A",
+        "perps-ticker: Price gap to ${reference} A",
+        "perps-funding: Funding gap to ${reference} A",
+    ):
+        assert store.ask(title, view) == []
 
 
 def test_skew_is_that_of_venues_that_publish_both_sides(store: Store) -> None:

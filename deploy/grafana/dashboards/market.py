@@ -45,7 +45,8 @@ def _now() -> Section:
         [
             panels.stat(
                 "Tightest spread at ${size:text}",
-                "The venue where buying and selling ${size:text} USD at once costs least: "
+                "The venue where buying and selling ${size:text} USD at once costs least, for the "
+                "three cheapest of the chosen tickers: "
                 "(ask - bid) / mid of that size, in basis points. Smaller is better.",
                 "market/spread_now",
                 unit=BPS,
@@ -55,7 +56,8 @@ def _now() -> Section:
             panels.stat(
                 "Price gap to ${reference}",
                 "(mid - mid on ${reference}) / mid on ${reference}, in basis points. Above 0: "
-                "dearer than ${reference}. Compare it with the two spreads before trading it.",
+                "dearer than ${reference}. The three widest of what is chosen. Compare it with the "
+                "two spreads before trading it.",
                 "market/gap_now",
                 unit=BPS,
                 decimals=2,
@@ -137,7 +139,8 @@ def _costs() -> Section:
             panels.chart(
                 "Price gap to ${reference} over time",
                 "(mid - mid on ${reference}) / mid on ${reference}, means of the same window, in "
-                "basis points. 0 = the venues agree.",
+                "basis points. 0 = the venues agree. Where a venue was silent for a part of a "
+                "window, the price's way meanwhile is in it.",
                 "market/gap",
                 unit=BPS,
                 decimals=2,

@@ -118,7 +118,8 @@ def _prices() -> Section:
             panels.chart(
                 "Price gap to ${reference}",
                 "(mid - mid on ${reference}) / mid on ${reference}, means of the same window, in "
-                "basis points. 0 = the venues agree.",
+                "basis points. 0 = the venues agree. Where a venue was silent for a part of a "
+                "window, the price's way meanwhile is in it.",
                 "ticker/gap",
                 unit=BPS,
                 decimals=2,

@@ -1,4 +1,5 @@
 import "date"
+import "math"
 
 mids =
   from(bucket: v.defaultBucket)
@@ -28,4 +29,8 @@ join(
       _value: (r.mid_of - r.mid_to) / r.mid_to * 10000.0,
     }),
   )
+  |> map(fn: (r) => ({r with size: math.abs(x: r._value)}))
+  |> sort(columns: ["size"], desc: true)
+  |> limit(n: 3)
+  |> drop(columns: ["size"])
   |> group(columns: ["ticker", "source"])

@@ -15,7 +15,8 @@ from(bucket: store)
   |> group(columns: ["ticker"])
   |> pivot(rowKey: ["_time"], columnKey: ["source"], valueColumn: "_value")
   |> rename(fn: (column) => if column == "${reference}" then "reference" else column)
-  |> fill(column: "reference", value: unknown)
+  // A ticker that the reference does not list.
+  |> filter(fn: (r) => exists r.reference)
   |> experimental.unpivot(otherColumns: ["_time", "reference"])
   |> map(fn: (r) => ({r with gap: (r._value - r.reference) / r.reference * 10000.0}))
   // NaN is not even equal to itself; a column that is not there is null.
