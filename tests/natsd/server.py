@@ -24,7 +24,6 @@ START_S_MAX: Final = 30
 STOP_S_MAX: Final = 10
 POLL_EVERY_S: Final = 0.05
 LOG_TAIL_CHARS: Final = 2_000
-STORE_BYTES_MAX: Final = 2**30
 CLUSTER_SIZE: Final = 3
 
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -57,7 +56,7 @@ class NatsServer:
         self._settings = more or self._settings
         self._folder.mkdir(parents=True, exist_ok=True)
         stores = (
-            f'jetstream {{ store_dir: "{self._folder / self.name}", max_mem: 256M, max_file: 1G }}'
+            f'jetstream {{ store_dir: "{self._folder / self.name}", max_mem: 256M, max_file: 4G }}'
         )
         configuration = self._folder / f"{self.name}.conf"
         configuration.write_text(

@@ -14,7 +14,9 @@ from agent.config import NatsSink
 from agent.delivery import Delivered, Paused
 from agent.fates import BackOff, Park
 from agent.stream.publisher import WINDOW, Publisher
+from agent.stream.setup import make_stream
 from tests.natsd.server import open_nats
+from tests.stream.accounts import Accounts
 from tests.stream.conftest import STREAM, SUBJECT
 from tests.stream.make import SLOT_NS, poll, record, snapshot
 
@@ -174,6 +176,25 @@ async def test_wrong_credentials_park_and_are_read_again(tmp_path: Path) -> None
         secret.write_text("right:s3cret\n")
         assert await publisher.doubt() is None
         assert isinstance(await publisher.deliver(batch), Delivered)
+        await publisher.close()
+
+
+async def test_a_creds_file_opens_the_door(tmp_path: Path) -> None:
+    """JWT and nkey of a user: the server takes the signature, and another user's is refused."""
+    ours, theirs = Accounts.make(), Accounts.make()
+    with open_nats(tmp_path / "server", ours.settings) as server:
+        secret = tmp_path / "user.creds"
+        config = NatsSink(
+            nats_url=server.url, stream=STREAM, subject=SUBJECT, credentials_file=secret
+        )
+        publisher = Publisher(config)
+        secret.write_text(theirs.creds)
+        outcome = await publisher.deliver([record([snapshot("BTC")])])
+        assert isinstance(outcome, Paused)
+        assert isinstance(outcome.fate, Park)
+        secret.write_text(ours.creds)
+        await make_stream(config, replicas=1, bytes_max=2**20, age_max_s=60)
+        assert isinstance(await publisher.deliver([record([snapshot("BTC")])]), Delivered)
         await publisher.close()
 
 
