@@ -102,6 +102,19 @@ def _export(to: Parser) -> None:
     )
 
 
+def _watch(to: Parser) -> None:
+    to.add_argument(
+        "--sort",
+        default="ticker",
+        metavar="COLUMN",
+        help="such as 1k, gap, carry (default: ticker)",
+    )
+    to.add_argument("--reverse", action="store_true", help="the largest first")
+    to.add_argument("--filter", metavar="TEXT", help="only tickers with this in them; or BTC,ETH")
+    to.add_argument("--source", metavar="NAME", help="only this source")
+    to.add_argument("--once", action="store_true", help="print one table and end")
+
+
 def _demo(to: Parser) -> None:
     to.add_argument("--seed", type=int, default=1, help="of the simulated market (default: 1)")
     to.add_argument(
@@ -264,6 +277,15 @@ COMMANDS: Final[dict[str, Command]] = {
             ("", "a line per check"),
             ("--format json", "for a monitor; exit code 1 when something fails"),
             ("--token-file grafana_token", "with a token that may read the bucket"),
+        ],
+    ),
+    "watch": Command(
+        "Show a table of now: prices, spreads, gap, funding, carry, age; live on a terminal.",
+        _watch,
+        [
+            ("", "live; q leaves"),
+            ("--sort gap --reverse --source bybit", "where Bybit is dearest first"),
+            ("--once --filter BTC,ETH", "print it and end"),
         ],
     ),
     "export": Command(

@@ -44,6 +44,11 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def is_dialogue() -> bool:
+    """Whether somebody reads results and presses keys."""
+    return sys.stdout.isatty() and sys.stdin.isatty()
+
+
 def width_for_progress() -> int | None:
     """Columns of the terminal that the operator watches; None = there is none."""
     try:
