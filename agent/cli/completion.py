@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from agent.cli.arguments import SHELLS, parser
+from agent.cli.arguments import parser
+from agent.cli.options import SHELLS
 from agent.cli.output import emit
 from agent.errors import EXIT_OK
 

@@ -8,9 +8,10 @@ import subprocess
 
 import pytest
 
-from agent.cli.arguments import COMMANDS, SHELLS, examples_of, parser
+from agent.cli.arguments import COMMANDS, examples_of, parser
 from agent.cli.completion import SCRIPTS, commands_of, shown
 from agent.cli.main import main
+from agent.cli.options import SHELLS
 
 
 def completed(*words: str) -> list[str]:
