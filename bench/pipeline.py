@@ -77,6 +77,10 @@ class Pipeline:
         self.store.close()
         self._loop.close()
 
+    def begin(self, slot_ns: int) -> None:
+        """The next poll is that of the second after this slot."""
+        self._slot_ns = slot_ns
+
     def polls(self, documents: Documents) -> list[Poll]:
         """Bytes to snapshots, validated and with everything derived."""
         self._slot_ns += NS_PER_S
