@@ -14,12 +14,15 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
-from agent.clock import NS_PER_MS
+from agent.clock import NS_PER_MS, NS_PER_S
 from agent.demo.documents import answer
 from agent.demo.market import Market
 
 PATHS: Final = {"variational": "/metadata/stats", "bybit": "/v5/market/tickers"}
 DOCUMENTS_KEPT: Final = 64
+PREDICTIONS: Final = 16
+"""So many answers before a settlement may have been the last one that was taken."""
+SECONDS_PER_YEAR: Final = 365 * 24 * 3600
 RATIO_TOLERANCE: Final = Decimal("1e-9")
 """Derived numbers carry at least 9 significant digits."""
 
@@ -88,10 +91,36 @@ class Oracle:
             return None
         return self._rows(source, instants_ns[index - 1])
 
+    def predicted(self, ticker: str, settled_ns: int, fields: Fields) -> bool:
+        """Whether Variational's last answers before a settlement say that it will be so."""
+        instants_ns = self._instants_ns["variational"]
+        # The last of them may be under way while the clock strikes.
+        index = bisect_right(instants_ns, settled_ns + NS_PER_S)
+        rows = (
+            self._rows("variational", at_ns).get(("snapshot", ticker), {})
+            for at_ns in instants_ns[max(0, index - PREDICTIONS) : index]
+        )
+        return any(_settles(row, settled_ns, fields) for row in rows)
+
     def _rows_at(self, source: str, instant_ns: int) -> Mapping[Row, Fields]:
         document = json.loads(answer(self._market, self._paths[PATHS[source]], instant_ns))
         rows = _of_bybit(document) if source == "bybit" else _of_variational(document)
         return dict(rows)
+
+
+def _settles(row: Fields, settled_ns: int, fields: Fields) -> bool:
+    """Variational publishes a rate a year; what is paid is the interval's share of it."""
+    if "funding_rate" not in row:
+        return False
+    interval_s, apr = int(row["funding_interval_s"]), Decimal(row["funding_rate"])
+    paid = apr * interval_s / SECONDS_PER_YEAR
+    return (
+        settled_ns % (interval_s * NS_PER_S) == 0
+        and Decimal(fields["interval_s"]) == interval_s
+        and Decimal(fields["apr"]) == apr
+        and abs(Decimal(fields["rate"]) - paid) <= RATIO_TOLERANCE * abs(paid)
+        and Decimal(fields["predicted"]) == 1
+    )
 
 
 def differences(expected: Fields, fields: Fields) -> list[str]:

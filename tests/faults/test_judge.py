@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 
 import pytest
 
@@ -71,6 +72,35 @@ def test_a_point_that_was_taken_twice_is_found() -> None:
 def test_a_rejected_point_must_not_be_stored() -> None:
     """Either the one or the other, or the ledger counts what is not so."""
     assert verdict_on({"lag_ms": "31", "mark_price": "80430.1"}, refused=True).said
+
+
+def test_a_rejected_point_may_be_stored_if_it_was_sent_twice() -> None:
+    """Who is killed before noting the 204 sends again; refused then, it counts as rejected."""
+    verdict = Verdict()
+    found: dict[Identity, Mapping[str, str]] = {IDENTITY: dict(POINT.fields)}
+    compare({IDENTITY: [(LINE, POINT)]}, found, {LINE}, verdict, may_resend=True)
+    assert (verdict.stored, verdict.said, found) == (0, [], {})
+
+
+def test_a_settlement_must_follow_from_the_last_predictions() -> None:
+    """Variational's rate a year, the share of its interval, at a multiple of that, and marked."""
+    market = Market(7, count=3)
+    path, at_ns = PATHS["variational"], START_NS - NS_PER_S
+    oracle = Oracle(market, [(path, at_ns)])
+    row = json.loads(answer(market, path, at_ns))["listings"][0]
+    interval_s = row["funding_interval_s"]
+    settled_ns = -(-at_ns // (interval_s * NS_PER_S)) * interval_s * NS_PER_S
+    rate = Decimal(row["funding_rate"]) * interval_s / (365 * 24 * 3600)
+    fields = {
+        "apr": row["funding_rate"],
+        "interval_s": str(interval_s),
+        "rate": f"{rate:f}",
+        "predicted": "1",
+    }
+    assert oracle.predicted(row["ticker"], settled_ns, fields)
+    assert not oracle.predicted(row["ticker"], settled_ns + NS_PER_S, fields)
+    assert not oracle.predicted(row["ticker"], settled_ns, {**fields, "apr": "9"})
+    assert not oracle.predicted(row["ticker"], settled_ns, {**fields, "predicted": "0"})
 
 
 def test_texts_are_compared_as_they_are() -> None:
