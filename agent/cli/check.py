@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from agent.cli.output import complain, say
-from agent.config import load
+from agent.config import NatsSink, SinkConfig, TokenSource, load
 from agent.errors import EXIT_OK
 
 
@@ -28,7 +28,21 @@ def command(options: argparse.Namespace) -> int:
         if loaded.token is not None:
             loaded.token.read()
             say("token          found")
+    for sink, store in config.sinks.items():
+        _say_sink(sink, store)
     say(f"http           {config.http.listen or 'off'}")
     for warning in loaded.warnings:
         complain(f"warning: {warning}")
     return EXIT_OK
+
+
+def _say_sink(name: str, sink: SinkConfig) -> None:
+    """Where it is; its token is looked for as well. Raises ConfigError."""
+    if isinstance(sink, NatsSink):
+        where = f"{sink.nats_url}, stream {sink.stream}, subject {sink.subject}"
+    else:
+        where = f"{sink.url}, org {sink.org}, bucket {sink.bucket}"
+        if sink.token_file is not None:
+            TokenSource(sink.token_file, {}).read()
+            where += ", token found"
+    say(f"store          {name}: {where}")

@@ -117,6 +117,7 @@ def facts(loaded: Loaded, url: str | None) -> dict[str, str]:
         "sources": ",".join(config.data_sources),
         "journal": str(config.journal.path),
         "influxdb": str(config.influxdb.url) if config.influxdb else "off",
+        "sinks": ",".join(config.sinks),
         "http": url or "off",
     }
 
@@ -140,6 +141,8 @@ def banner(loaded: Loaded, url: str | None) -> list[str]:
             "  InfluxDB  none yet. To add one: section [influxdb] in perpflux.toml, or set "
             "INFLUXDB_V2_URL, INFLUXDB_V2_ORG, INFLUXDB_V2_TOKEN; what is stored here ships then"
         )
+    if config.sinks:
+        lines.append(f"  stores    {', '.join(config.sinks)}  (perpflux backlog)")
     if url is not None:
         lines.append(f"  open      {url}  (live page; /status  /healthz  /readyz  /metrics)")
     return [*lines, "  stop      Ctrl-C", ""]

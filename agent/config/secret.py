@@ -19,12 +19,15 @@ TOKEN_BYTES_MAX: Final = 4096
 CREDENTIAL_NAME: Final = "influx_token"
 INFLUX_VARIABLE: Final = "INFLUXDB_V2_TOKEN"
 
-_OPERATION: Final = "read the InfluxDB token"
+_OPERATION: Final = "read the token"
 _TOKEN: Final = re.compile(rb"[!-~]+")
 """Visible ASCII: it goes into an HTTP header."""
 _HINT: Final = (
     "set influxdb.token_file, or give the systemd credential "
     f"{CREDENTIAL_NAME} (LoadCredential=), or set {INFLUX_VARIABLE}"
+)
+_FILE_HINT: Final = (
+    "write the token into that file, or leave token_file out where the store asks for none"
 )
 
 
@@ -78,7 +81,8 @@ class TokenSource:
             raw = text.encode(errors="surrogateescape")
             return INFLUX_VARIABLE, _token(INFLUX_VARIABLE, raw)
         absent = [f"{place} does not exist" for place, _ in places]
-        raise ConfigError(_OPERATION, "; ".join(["no token found", *absent]), _HINT)
+        hint = _HINT if self.environ else _FILE_HINT
+        raise ConfigError(_OPERATION, "; ".join(["no token found", *absent]), hint)
 
 
 def _read_bounded(place: str, path: Path) -> bytes | None:

@@ -381,3 +381,22 @@ async def test_a_store_the_agent_still_ships_to_is_not_forgotten(
     refused = await bench.run("backlog", "--forget", "cloud")
     assert (refused.code, "reload it first" in refused.err) == (2, True)
     assert store.sinks() == ["cloud", "influxdb"]
+
+
+async def test_check_names_every_store_and_looks_for_its_token(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token file that is not there is found before the start; it hints at that file alone."""
+    monkeypatch.setenv("PERPFLUX_SINKS__OPEN__URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("PERPFLUX_SINKS__CLOUD__URL", "http://127.0.0.1:2")
+    monkeypatch.setenv("PERPFLUX_SINKS__CLOUD__TOKEN_FILE", str(tmp_path / "token"))
+    missing = await bench.run("check")
+    assert missing.code == 78
+    assert "token does not exist" in missing.err
+    assert "INFLUXDB_V2_TOKEN" not in missing.err
+    (tmp_path / "token").write_text("geheim\n", encoding="utf-8")
+    checked = await bench.run("check")
+    assert checked.code == 0
+    assert "store          open: http://127.0.0.1:1, org perps, bucket perps\n" in checked.out
+    assert "cloud: http://127.0.0.1:2, org perps, bucket perps, token found\n" in checked.out
+    assert "geheim" not in checked.out
