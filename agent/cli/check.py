@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from agent.cli.output import complain, say
 from agent.config import NatsSink, SinkConfig, TokenSource, load
-from agent.errors import EXIT_OK
+from agent.errors import EXIT_OK, ConfigError
+from agent.stream import credentials
 
 
 def command(options: argparse.Namespace) -> int:
@@ -39,10 +41,23 @@ def command(options: argparse.Namespace) -> int:
 def _say_sink(name: str, sink: SinkConfig) -> None:
     """Where it is; its token is looked for as well. Raises ConfigError."""
     if isinstance(sink, NatsSink):
-        where = f"{sink.nats_url}, stream {sink.stream}, subject {sink.subject}"
+        where = f"{sink.nats_url}, stream {sink.stream}, {sink.subject}.SOURCE.{sink.group}"
+        if sink.credentials_file is not None:
+            _read_credentials(name, sink.credentials_file)
+            where += ", credentials found"
     else:
         where = f"{sink.url}, org {sink.org}, bucket {sink.bucket}"
         if sink.token_file is not None:
             TokenSource(sink.token_file, {}).read()
             where += ", token found"
     say(f"store          {name}: {where}")
+
+
+def _read_credentials(name: str, path: Path) -> None:
+    """Raises ConfigError."""
+    try:
+        credentials.read(path)
+    except (OSError, ValueError) as error:
+        words = error.strerror if isinstance(error, OSError) else str(error)
+        subject = f"sinks.{name}.credentials_file {path}: {words}"
+        raise ConfigError("read credentials", subject, "put the file right") from None

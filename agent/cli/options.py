@@ -141,12 +141,14 @@ def replay(to: Parser) -> None:
 
 def sink(to: Parser) -> None:
     """From which stream into which store."""
-    to.add_argument("--stream", metavar="NAME", help="of [sinks.NAME] (default: the only stream)")
-    to.add_argument("--store", metavar="NAME", default="influxdb", help="default: influxdb")
-    to.add_argument("--durable", metavar="NAME", help="shared consumer (default: perpflux-STORE)")
-    to.add_argument("--make-stream", action="store_true", help="first, where there is none")
+    to.add_argument("--stream", metavar="NAME", help="its [sinks.NAME] (default: the only stream)")
     to.add_argument(
-        "--replicas", type=int, choices=range(1, 6), default=1, help="of that stream (default: 1)"
+        "--store", metavar="NAME", default="influxdb", help="the store to fill (default: influxdb)"
+    )
+    to.add_argument("--durable", metavar="NAME", help="shared consumer (default: perpflux-STORE)")
+    to.add_argument("--make-stream", action="store_true", help="make it, where there is none")
+    to.add_argument(
+        "--replicas", type=int, choices=range(1, 6), default=1, help="copies of it (default: 1)"
     )
 
 

@@ -8,13 +8,14 @@ from agent.clock import SYSTEM_CLOCK, Clock
 from agent.config import NatsSink
 from agent.errors import PerpfluxError
 from agent.fates import Park
+from agent.log import get_logger
 from agent.stream.connection import REQUEST_S, Connection, NatsError
 
 DUPLICATE_WINDOW_S: Final = 3600
 """How long the server remembers ids: an agent may be away for so long and add nothing twice."""
-TRIES_MAX: Final = 30
+TRIES_MAX: Final = 15
 TRY_EVERY_S: Final = 2
-"""A cluster that starts, or has just lost a server, needs some seconds."""
+"""A cluster that starts, or has just lost a server, needs some seconds; systemd waits for 60."""
 
 _PASSING: Final = frozenset({None, 10004, 10005, 10008})
 """No answer, incomplete, no peers yet, no leader yet."""
@@ -32,7 +33,7 @@ async def make_stream(
         replicas: servers that hold each message, 1 to 5.
         bytes_max: bound on its size.
         age_max_s: how long a message is kept.
-        clock: waits for a cluster that has no leader yet, a minute in all.
+        clock: waits for a cluster that has no leader yet, half a minute in all.
 
     Raises:
         PerpfluxError: the servers are not to be had, or refuse.
@@ -49,6 +50,9 @@ async def make_stream(
                     hint = fate.hint if isinstance(fate, Park) else "see the server's limits"
                     subject = f"{sink.stream}: {fate.reason}"
                     raise PerpfluxError("make stream", subject, hint) from error
+                if not attempt:
+                    log = get_logger()
+                    log.warning("stream_down", stream=sink.stream, error=fate.reason, hint="")
             await clock.sleep(TRY_EVERY_S)
     finally:
         await connection.close()

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +41,7 @@ class Agent:
         folder: its state.
         settings: its environment.
         sink: the store whose ledger counts here.
+        host: the machine it believes to run on; None = this one.
 
     Attributes:
         folder: its state.
@@ -51,9 +53,15 @@ class Agent:
     """
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, str], *, sink: str = "influxdb"
+        self,
+        folder: Path,
+        settings: Mapping[str, str],
+        *,
+        sink: str = "influxdb",
+        host: str | None = None,
     ) -> None:
         self.sink = sink
+        self._command = COMMAND if host is None else _on_host(host)
         self.folder = folder
         self.journal = folder / "journal.db"
         self.status: Status = {}
@@ -85,7 +93,7 @@ class Agent:
         seen = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._child = await asyncio.create_subprocess_exec(
-                *COMMAND,
+                *self._command,
                 "run",
                 cwd=self.folder,
                 env=environment(self.folder, self._settings),
@@ -217,6 +225,14 @@ class Agent:
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
+
+
+def _on_host(name: str) -> Sequence[str]:
+    """The program, with another name of the machine."""
+    words = (
+        f"import socket, agent.cli; socket.gethostname = lambda: {name!r}; agent.cli.entry_point()"
+    )
+    return (sys.executable, "-c", words)
 
 
 def vars_of(ledger: Ledger) -> dict[str, int]:
