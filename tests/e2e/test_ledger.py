@@ -79,11 +79,11 @@ async def test_the_ledger_is_the_same_everywhere(tmp_path: Path) -> None:
 
 
 async def agent_point(folder: Path) -> Status:
-    """The newest `agent` point in the journal."""
+    """The newest `agent` point in the journal, made after the store has answered."""
     async with asyncio.timeout(WAIT_S):
         while True:
             out = (await perpflux(folder, "export", "--measurement", "agent")).out
-            if out:
-                point: Status = json.loads(out.splitlines()[-1])
+            point: Status = json.loads(out.splitlines()[-1]) if out else {"pending": None}
+            if point["pending"] == 0:
                 return point
             await asyncio.sleep(1)
