@@ -204,20 +204,26 @@ def _live(console: Console) -> Live:
     )
 
 
+_LEAVE: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 class _Keys:
-    """Keys as they are pressed; waits a moment for the first."""
+    """Keys as they are pressed; waits a moment for the first. Raises KeyboardInterrupt to leave."""
 
     def __init__(self, file: int) -> None:
         self._file = file
+        self._leaving = False
 
     def __call__(self) -> list[str]:
         readable, _, _ = select.select([self._file], [], [], LOOK_S)
-        if not readable:
-            return []
-        data = os.read(self._file, KEYS_MAX)
-        if not data:  # the terminal is gone
+        data = os.read(self._file, KEYS_MAX) if readable else None
+        if self._leaving or data == b"":  # b"": the terminal is gone
             raise KeyboardInterrupt
-        return split_keys(data.decode("utf-8", "ignore"))
+        return split_keys(data.decode("utf-8", "ignore")) if data else []
+
+    def leave(self, _number: int, _frame: FrameType | None) -> None:
+        """A signal: noted only. An exception out of a handler may come where it is swallowed."""
+        self._leaving = True
 
 
 def split_keys(text: str) -> list[str]:
@@ -238,14 +244,11 @@ def _keys() -> Iterator[_Keys]:
     """The terminal gives each key at once and shows none; as it was, in the end."""
     file = sys.stdin.fileno()
     before = termios.tcgetattr(file)
-
-    def leave(number: int, _: FrameType | None) -> None:
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
-    handlers = {each: signal.signal(each, leave) for each in (signal.SIGTERM, signal.SIGHUP)}
+    keys = _Keys(file)
+    handlers = {each: signal.signal(each, keys.leave) for each in _LEAVE}
     try:
         tty.setcbreak(file)
-        yield _Keys(file)
+        yield keys
     finally:
         termios.tcsetattr(file, termios.TCSADRAIN, before)
         for number, handler in handlers.items():
