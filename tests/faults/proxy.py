@@ -129,7 +129,10 @@ class FaultProxy:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         kind = "write" if request.can_read_body else "probe"
-        response = await self.fault(self, request)
+        try:
+            response = await self.fault(self, request)
+        except ConnectionResetError:  # who asked is gone: killed, or tired of waiting
+            response = cut(request)
         self.answers["cut" if response.status == CUT else f"{response.status} {kind}"] += 1
         return response
 
