@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 from weakref import WeakKeyDictionary
 
+from agent.beside import Outages, Store, repeat
 from agent.clock import NS_PER_S, SYSTEM_CLOCK, Clock
 from agent.entries import event_entry
-from agent.errors import JournalError, SourceError
-from agent.journal.records import Entry
+from agent.errors import SourceError
 from agent.log import get_logger
 from agent.poll import Contract
 
@@ -37,19 +37,6 @@ class ListingSource(Protocol):
 
     async def discover(self) -> Mapping[str, Contract]:
         """Every contract by its symbol. Raises SourceError."""
-
-
-class Store(Protocol):
-    """What is needed of the journal."""
-
-    async def append(self, entries: Sequence[Entry]) -> None:
-        """Take these durably. Raises JournalError."""
-
-    async def get_state(self, key: str) -> str | None:
-        """A small fact kept over restarts. Raises JournalError."""
-
-    async def put_state(self, key: str, value: str | None) -> None:
-        """Keep a small fact. Raises JournalError."""
 
 
 class DiscoveryLoop:
@@ -76,19 +63,12 @@ class DiscoveryLoop:
         self._clock = clock
         self._looked_ns: WeakKeyDictionary[ListingSource, int] = WeakKeyDictionary()
         """When (monotonic ns) each last told its list."""
-        self._failing: set[str] = set()
+        self._outages = Outages(down="discovery_down", up="discovery_up")
         self._log = get_logger()
 
     async def run(self) -> None:
-        """Rounds until cancelled. A journal that refuses is the scheduler's news, not ours."""
-        while True:
-            try:
-                await self.round()
-            except JournalError:
-                pass
-            except Exception:  # noqa: BLE001  # a bug here must not end the other loops
-                self._log.exception("discovery_crashed")
-            await self._clock.sleep(ROUND_S)
+        """Rounds until cancelled."""
+        await repeat(self.round, lambda: ROUND_S, clock=self._clock, crashed="discovery_crashed")
 
     async def round(self) -> None:
         """Look where an hour is over, and at once where one is new. Raises JournalError."""
@@ -110,15 +90,9 @@ class DiscoveryLoop:
         try:
             contracts = await source.discover()
         except SourceError as problem:
-            if name not in self._failing:
-                self._failing.add(name)
-                self._log.warning(
-                    "discovery_down", source=name, error=problem.subject, hint=problem.hint
-                )
+            self._outages.note(name, problem)
             return False
-        if name in self._failing:
-            self._failing.discard(name)
-            self._log.info("discovery_up", source=name)
+        self._outages.note(name, None)
         listed = {
             symbol: (contract.interval_s, contract.leaves)
             for symbol, contract in contracts.items()

@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from agent.beside import Outages, Store, repeat
 from agent.clock import NS_PER_S, SYSTEM_CLOCK, Clock
 from agent.entries import settlement_entries
-from agent.errors import JournalError, SourceError
-from agent.journal.records import Entry
+from agent.errors import SourceError
 from agent.log import get_logger
 from agent.poll import Settlement
 
@@ -51,19 +51,6 @@ class SettlingSource(Protocol):
         """Settlements after that instant, oldest first. Raises SourceError."""
 
 
-class Store(Protocol):
-    """What is needed of the journal."""
-
-    async def append(self, entries: Sequence[Entry]) -> None:
-        """Take these durably. Raises JournalError."""
-
-    async def get_state(self, key: str) -> str | None:
-        """A small fact kept over restarts. Raises JournalError."""
-
-    async def put_state(self, key: str, value: str | None) -> None:
-        """Keep a small fact. Raises JournalError."""
-
-
 class SettlementLoop:
     """Collects settled rates until cancelled.
 
@@ -87,20 +74,16 @@ class SettlementLoop:
         """Source and ticker to the hour (since the epoch) after which it was asked for."""
         self._reached: dict[tuple[str, str], int] = {}
         """Source and ticker to the settlement collected last, as far as this run knows."""
-        self._failing: set[str] = set()
+        self._outages = Outages(down="settlements_down", up="settlements_up")
         self._log = get_logger()
 
     async def run(self) -> None:
-        """Rounds until cancelled. A journal that refuses is the scheduler's news, not ours."""
-        while True:
-            try:
-                await self.round()
-            except JournalError:
-                pass
-            except Exception:  # noqa: BLE001  # a bug here must not end the other loops
-                self._log.exception("settlements_crashed")
-            known = all(source.settling() for source in self._sources())
-            await self._clock.sleep(ROUND_S if known else FIRST_PAUSE_S)
+        """Rounds until cancelled."""
+        await repeat(self.round, self._pause_s, clock=self._clock, crashed="settlements_crashed")
+
+    def _pause_s(self) -> int:
+        known = all(source.settling() for source in self._sources())
+        return ROUND_S if known else FIRST_PAUSE_S
 
     async def round(self) -> int:
         """Collect what is due; how many settlements came. Raises JournalError."""
@@ -133,7 +116,7 @@ class SettlementLoop:
             collected += await self._keep(name, good)
             self._asked_hour.update({(name, ticker): hour for ticker in good})
             problems = [answer for answer in answers if isinstance(answer, SourceError)]
-            self._note(name, problems)
+            self._outages.note(name, problems[0] if problems else None)
             if problems:  # the others would fail too; all that is due is asked in the next round
                 break
         return collected
@@ -162,18 +145,6 @@ class SettlementLoop:
         for (_, ticker), stamp_ns in reached.items():
             await self._store.put_state(_key(source, ticker), str(stamp_ns))
         return len(settlements)
-
-    def _note(self, source: str, problems: Sequence[SourceError]) -> None:
-        """Log a failure once, and its end."""
-        if problems and source not in self._failing:
-            self._failing.add(source)
-            problem = problems[0]
-            self._log.warning(
-                "settlements_down", source=source, error=problem.subject, hint=problem.hint
-            )
-        elif not problems and source in self._failing:
-            self._failing.discard(source)
-            self._log.info("settlements_up", source=source)
 
 
 def _key(source: str, ticker: str) -> str:
