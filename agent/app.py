@@ -25,6 +25,7 @@ from agent.poll import Poll
 from agent.reload import Change, applicable, changes
 from agent.scheduler import DataCollectorScheduler
 from agent.settlements import SettlementLoop
+from agent.shipper import UP
 from agent.sources import SOURCES, BybitClient, DataSourceClient
 from agent.sources.fetch import open_session
 from agent.status import JournalReport, SinkReport, document, line, stalled
@@ -105,7 +106,7 @@ class App:
             self._with_history, store=self.journal, clock=self._clock
         )
         self._heartbeat = Heartbeat(
-            self.journal.append, self._figures, host=self._host, clock=self._clock
+            self.journal.append, self._figures, self._sinks, host=self._host, clock=self._clock
         )
         self._auditor = Auditor(
             MAIN_SINK,
@@ -274,9 +275,22 @@ class App:
     async def _figures(self) -> dict[str, str]:
         """The counts of the `agent` point."""
         self._say_notes()
-        ledger = await self.journal.ledger(MAIN_SINK)
-        backlog = await self.journal.backlog(MAIN_SINK)
-        shipping = self.stores.status(MAIN_SINK)
+        return await self._account(MAIN_SINK)
+
+    async def _sinks(self) -> dict[str, dict[str, str]]:
+        """The fields of the `sink` points: those of the stores that are shipped to."""
+        found = {}
+        for name in await self.journal.sinks():
+            shipping = self.stores.status(name)
+            if shipping is not None:
+                found[name] = await self._account(name) | {"up": str(int(shipping.state in UP))}
+        return found
+
+    async def _account(self, sink: str) -> dict[str, str]:
+        """What both kinds of points say of a store, as exact texts."""
+        ledger = await self.journal.ledger(sink)
+        backlog = await self.journal.backlog(sink)
+        shipping = self.stores.status(sink)
         write_ms = shipping.write_ms if shipping else None
         age_ms = (
             0

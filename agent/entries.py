@@ -65,10 +65,21 @@ def _report_fields(report: EndpointReport, missed_slots: int) -> dict[str, str]:
     }
 
 
-def agent_entry(fields: Mapping[str, str], *, host: str, stamp_ns: int) -> Entry:
-    """A point of the agent's own state; `fields` are exact texts of `schema.AGENT`."""
-    line = encode_point(schema.AGENT, {"host": host}, fields, stamp_ns)
-    return Entry(AGENT, stamp_ns, line.encode(), 0)
+def agent_entry(
+    fields: Mapping[str, str],
+    sinks: Mapping[str, Mapping[str, str]],
+    *,
+    host: str,
+    stamp_ns: int,
+) -> Entry:
+    """The agent's own state, and that of each store it ships to, as one entry.
+
+    `fields` are exact texts of `schema.AGENT`, `sinks` those of `schema.SINK` by the store's name.
+    """
+    lines = [encode_point(schema.AGENT, {"host": host}, fields, stamp_ns)]
+    for name, own in sinks.items():
+        lines.append(encode_point(schema.SINK, {"host": host, "sink": name}, own, stamp_ns))
+    return Entry(AGENT, stamp_ns, "".join(lines).encode(), 0)
 
 
 def event_entry(kind: str, text: str, *, source: str, host: str, stamp_ns: int) -> Entry:

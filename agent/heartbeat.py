@@ -1,4 +1,4 @@
-"""The agent's own measurement: every ten seconds a point about itself, through the journal."""
+"""The agent's own measurements: every ten seconds points about itself, through the journal."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ INTERVAL_S: Final = 10
 
 
 class Heartbeat:
-    """A loop that stores a point about the agent in every slot of ten seconds.
+    """A loop that stores a point about the agent, and one per store, in every slot of ten seconds.
 
     Args:
         append: the journal's.
         figures: the fields that others know, as exact texts ("" = unknown).
+        sinks: all fields of each store, likewise.
         host: the `host` tag.
         clock: where time comes from.
     """
@@ -29,12 +30,14 @@ class Heartbeat:
         self,
         append: Callable[[Sequence[Entry]], Awaitable[None]],
         figures: Callable[[], Awaitable[Mapping[str, str]]],
+        sinks: Callable[[], Awaitable[Mapping[str, Mapping[str, str]]]],
         *,
         host: str,
         clock: Clock,
     ) -> None:
         self._append = append
         self._figures = figures
+        self._sinks = sinks
         self._host = host
         self._clock = clock
         self.started_ns = clock.monotonic_ns()
@@ -51,10 +54,11 @@ class Heartbeat:
                 continue
 
     async def beat(self, stamp_ns: int) -> None:
-        """Store one point. Raises JournalError."""
+        """Store the points of one slot. Raises JournalError."""
         uptime_s = (self._clock.monotonic_ns() - self.started_ns) // NS_PER_S
         fields = {**await self._figures(), **process_figures(), "uptime_s": str(uptime_s)}
-        await self._append([agent_entry(fields, host=self._host, stamp_ns=stamp_ns)])
+        sinks = await self._sinks()
+        await self._append([agent_entry(fields, sinks, host=self._host, stamp_ns=stamp_ns)])
 
 
 def process_figures() -> dict[str, str]:

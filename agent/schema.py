@@ -197,22 +197,30 @@ POLL: Final = Measurement(
     ),
 )
 
+
+def _shipping(store: str) -> tuple[Field, ...]:
+    """Where the points of a store are, and how writing to it goes."""
+    return (
+        Field("collected", "points", "taken into the journal"),
+        Field("stored", "points", f"acknowledged by {store}"),
+        Field("rejected", "points", f"refused by {store} and set aside"),
+        Field("evicted", "points", "removed unsent by the journal's bounds"),
+        Field("pending", "points", "waiting to be sent"),
+        Field("pending_bytes", "bytes", "size of what waits, compressed"),
+        Field("oldest_pending_s", "s", "age of the oldest point that waits"),
+        Field(
+            "write_ms", "ms", f"duration of the last write to {store}", absent="there was none yet"
+        ),
+    )
+
+
 AGENT: Final = Measurement(
     name="agent",
     meaning="The agent itself; counts are cumulative and survive restarts.",
     counted=False,
     tags=("host",),
     fields=(
-        Field("collected", "points", "taken into the journal"),
-        Field("stored", "points", "acknowledged by InfluxDB"),
-        Field("rejected", "points", "refused by InfluxDB and set aside"),
-        Field("evicted", "points", "removed unsent by the journal's bounds"),
-        Field("pending", "points", "waiting to be sent"),
-        Field("pending_bytes", "bytes", "size of what waits, compressed"),
-        Field("oldest_pending_s", "s", "age of the oldest point that waits"),
-        Field(
-            "write_ms", "ms", "duration of the last write to InfluxDB", absent="there was none yet"
-        ),
+        *_shipping("InfluxDB"),
         Field("cpu_s", "s", "processor time used since start"),
         Field("rss_bytes", "bytes", "resident memory"),
         Field("uptime_s", "s", "time since start"),
@@ -227,7 +235,18 @@ EVENT: Final = Measurement(
     fields=(Field("text", "text", "what happened (a string)", TEXT),),
 )
 
+SINK: Final = Measurement(
+    name="sink",
+    meaning="One of the configured stores; counts are cumulative and survive restarts.",
+    counted=False,
+    tags=("host", "sink"),
+    fields=(
+        *_shipping("the store"),
+        Field("up", "1 or 0", "1 while writes succeed", ZERO_OR_ONE),
+    ),
+)
+
 MEASUREMENTS: Final = {
     measurement.name: measurement
-    for measurement in (SNAPSHOT, PLATFORM, FUNDING, POLL, AGENT, EVENT)
+    for measurement in (SNAPSHOT, PLATFORM, FUNDING, POLL, AGENT, EVENT, SINK)
 }

@@ -33,6 +33,8 @@ UNSETTLED_MAX: Final = 64
 """Batches that are delivered while the journal cannot take note of it; after so many, it waits."""
 
 State: TypeAlias = Literal["shipping", "backing_off", "parked", "idle"]
+UP: Final = frozenset[State]({"shipping", "idle"})
+"""Writes succeed, as far as there was anything to write."""
 
 
 class Journal(Protocol):

@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from agent.shipper import UP
+
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 MAIN_SINK: Final = "influxdb"
 
@@ -111,5 +113,5 @@ def _sinks(sinks: Mapping[str, Any]) -> Iterator[Metric]:
         size.add_metric([name], sink["shipping"]["pending_bytes"])
         oldest.add_metric([name], sink["shipping"]["oldest_pending_s"] or 0)
         if sink["shipping"]["state"] != "off":
-            up.add_metric([name], float(sink["shipping"]["state"] in {"idle", "shipping"}))
+            up.add_metric([name], float(sink["shipping"]["state"] in UP))
     yield from (*points.values(), pending, size, oldest, up, conflicts, missing)

@@ -156,7 +156,7 @@ def slots(source: str) -> Iterator[tuple[int, int]]:
 
 def raw() -> str:
     """Two hours of everything, 10:00 to 12:00."""
-    return "".join([*_snapshots(), *_settled(), *_polls(), *_agent(), *_events()])
+    return "".join([*_snapshots(), *_settled(), *_polls(), *_agent(), *_sinks(), *_events()])
 
 
 def _snapshots() -> Iterator[str]:
@@ -220,6 +220,39 @@ def _agent() -> Iterator[str]:
             "uptime_s": str(index * 10),
         }
         yield encode_point(schema.AGENT, {"host": HOST}, fields, stamp_ns)
+
+
+def _sinks() -> Iterator[str]:
+    """One store that is well; one that began to lag and never took a write; one long gone."""
+    well = {
+        "collected": "36000",
+        "stored": "35990",
+        "rejected": "0",
+        "evicted": "0",
+        "pending": "10",
+        "pending_bytes": "4096",
+        "oldest_pending_s": "7.5",
+        "write_ms": "12",
+        "up": "1",
+    }
+    for index, stamp_ns in slots("bybit"):
+        yield _sink("influxdb", well, stamp_ns)
+        late = well | {
+            "stored": "0",
+            "rejected": "3",
+            "evicted": "2",
+            "pending": str(50 * index),
+            "oldest_pending_s": str(10 * index),
+            "write_ms": "",
+            "up": "0",
+        }
+        yield _sink("cloud", late, stamp_ns)
+        if stamp_ns < ns(DRIFT_DIED):
+            yield _sink("former", well, stamp_ns)
+
+
+def _sink(name: str, fields: Mapping[str, str], stamp_ns: int) -> str:
+    return encode_point(schema.SINK, {"host": HOST, "sink": name}, fields, stamp_ns)
 
 
 def _events() -> Iterator[str]:

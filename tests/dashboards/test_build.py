@@ -285,8 +285,9 @@ def test_the_rollup_names_fields_and_measurements_of_the_schema() -> None:
     prices = {field.name for field in schema.SNAPSHOT.fields if field.unit == "quote currency"}
     assert fields["averaged"] == bps | prices
     assert fields["ages"] == {"lag_ms", "quote_age_ms"}
-    agent = {field for field in schema.AGENT.field_names if re.search(patterns["worst"], field)}
-    assert agent == {"pending", "pending_bytes", "oldest_pending_s", "write_ms"}
+    for measurement in (schema.AGENT, schema.SINK):
+        worst = {each for each in measurement.field_names if re.search(patterns["worst"], each)}
+        assert worst == {"pending", "pending_bytes", "oldest_pending_s", "write_ms"}
     polls = set(re.findall(r'_field == "(\w+)"', text.partition("polls =")[2]))
     assert polls == set(schema.POLL.field_names)
 

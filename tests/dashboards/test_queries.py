@@ -391,6 +391,33 @@ def test_the_agent_is_judged_by_what_it_lost(store: Store) -> None:
     assert sum(shares) / len(shares) == pytest.approx(0.75, abs=0.02)
 
 
+def test_each_store_is_told_by_itself(store: Store) -> None:
+    """A row and a line per store; no write yet is empty, never 0; one that is gone has no row."""
+    cloud, main = store.rows("perps-agent: Stores now A")
+    assert main == {
+        "store": f"{data.HOST} influxdb",
+        "pending": 10,
+        "oldest_pending_s": 7.5,
+        "stored": 35_990,
+        "lost": 0,
+        "write_ms": 12,
+    }
+    assert cloud == {
+        "store": f"{data.HOST} cloud",
+        "pending": 719 * 50,
+        "oldest_pending_s": 7190,
+        "stored": 0,
+        "lost": 5,
+        "write_ms": None,
+    }
+    pending = store.newest("perps-agent: Points waiting by store A")
+    assert pending["pending", "influxdb", data.HOST] == 10
+    assert pending["pending", "cloud", data.HOST] == 719 * 50
+    assert pending["pending", "former", data.HOST] is None
+    ages = store.newest("perps-agent: Age of what waits by store A")
+    assert ages["oldest_pending_s", "cloud", data.HOST] == 7190
+
+
 def test_what_is_filled_in_is_what_the_schema_has() -> None:
     """The known points use no field that is not stored, and most of those that are shown."""
     stored = {each for listing in data.LISTINGS for each in listing.fields(0)}

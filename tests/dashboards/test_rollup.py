@@ -70,7 +70,7 @@ def stored(store: Store) -> dict[tuple[str, ...], dict[str, str]]:
     rows = store.server.query(f'from(bucket: "{store.bucket}_1m") |> range(start: 0)')
     found: dict[tuple[str, ...], dict[str, str]] = {}
     for row in rows:
-        tags = [row[tag] for tag in ("source", "ticker", "host") if row.get(tag)]
+        tags = [row[tag] for tag in ("source", "ticker", "host", "sink") if row.get(tag)]
         found.setdefault((row["_measurement"], row["_field"], *tags), {})[row["_time"]] = row[
             "_value"
         ]
@@ -121,6 +121,10 @@ def test_the_rollup_is_what_arithmetic_gives(make_store: Callable[[str, str], St
     assert numbers(found, "poll", "latency_ms", "bybit", data.HOST) == [250] * 10
     collected = numbers(found, "agent", "collected", data.HOST)
     assert [later - sooner for sooner, later in pairwise(collected)] == [300] * 9
+    # Six points a minute: the worst is the last one.
+    waiting = numbers(found, "sink", "pending", data.HOST, "cloud")
+    assert waiting == [50 * (719 - 6 * back) for back in range(9, -1, -1)]
+    assert numbers(found, "sink", "up", data.HOST, "influxdb") == [1] * 10
 
 
 def test_events_are_copied(make_store: Callable[[str, str], Store]) -> None:

@@ -30,7 +30,8 @@ def test_a_snapshot_has_the_schemas_fields() -> None:
 def test_the_schema_has_the_contracts_fields() -> None:
     """The names that users, dashboards and other programs rely on."""
     assert set(schema.SNAPSHOT.field_names) == set(CONTRACT)
-    assert list(MEASUREMENTS) == ["snapshot", "platform", "funding", "poll", "agent", "event"]
+    names = ["snapshot", "platform", "funding", "poll", "agent", "event", "sink"]
+    assert list(MEASUREMENTS) == names
     assert {name for name, each in MEASUREMENTS.items() if each.counted} == {
         "snapshot",
         "platform",

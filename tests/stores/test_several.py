@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 from structlog.testing import capture_logs
 
+from agent import schema
 from agent import stores as stores_module
 from agent.app import App
 from agent.clock import NS_PER_S
@@ -18,6 +19,8 @@ from agent.config import Config, NatsSink, StoreSink, load
 from agent.delivery import Destination, WriteApi
 from agent.errors import JournalError
 from agent.journal import Entry, Journal, Rejected
+from agent.journal.fragment import decompress
+from agent.line_protocol import parse_lines
 from agent.shipper import Shipper
 from agent.stores import Stores
 from tests.shipping.bench import DirectDoor, snapshot_line, stored_tickers
@@ -348,3 +351,44 @@ async def test_a_loss_of_a_further_store_is_seen_from_afar(tmp_path: Path) -> No
         refused = [Rejected(line, "bad", 1, records[0].seq)]
         await app.journal.settle("cloud", records, refused)
         assert (await app.status())["state"] == "degraded"
+
+
+async def test_each_store_is_told_by_a_point_of_its_own(tmp_path: Path) -> None:
+    """Beside the agent's point: its own counts, no duration before a write, down while parked.
+
+    `[influxdb]` is not configured and has none; nor has a store that the journal does not know yet,
+    which keeps nobody from being told of.
+    """
+    clock = FakeClock()
+    fakes = [FakeInfluxDB(now_ns=clock.now_ns, tokens={token: "write"}) for token in ("", "other")]
+    async with fakes[0].serve() as cloud, fakes[1].serve() as closed:
+        settings = {
+            "STATE_DIRECTORY": str(tmp_path),
+            "PERPFLUX_CONFIG": "/dev/null",
+            "PERPFLUX_HTTP__LISTEN": "",
+            "PERPFLUX_SINKS__CLOUD__URL": cloud,
+            "PERPFLUX_SINKS__CLOSED__URL": closed,
+            "PERPFLUX_SINKS__LATE__URL": cloud,
+        }
+        async with App(load(environ=settings), clock=clock) as app:
+            line = f"{snapshot_line('A')}\n".encode()
+            await app.journal.append([Entry("bybit", START_NS, line, 1)])
+            await app.ship(PATIENCE_S)
+            await app.journal.drop_sink("late")
+            await app._heartbeat.beat(START_NS)
+            (*_, newest) = await app.journal.next_batch(
+                "influxdb", lane="oldest", points_max=10, bytes_max=2**20
+            )
+            ledger = await app.journal.ledger("influxdb")
+    lines = decompress(newest.fragment, newest.crc32, newest.size).decode()
+    agent, *points = parse_lines(lines)
+    assert (agent.measurement, newest.points, ledger.collected) == ("agent", 0, 1)
+    assert {(point.measurement, point.stamp_ns) for point in points} == {("sink", START_NS)}
+    told = {point.tags["sink"]: point.fields for point in points}
+    assert {point.tags["host"] for point in points} == {agent.tags["host"]}
+    assert set(told) == {"cloud", "closed"}
+    assert set(told["cloud"]) == set(schema.SINK.field_names)
+    assert set(told["closed"]) == set(schema.SINK.field_names) - {"write_ms"}
+    kinds = ("collected", "stored", "pending", "up")
+    assert [told["cloud"][kind] for kind in kinds] == ["1", "1", "0", "1"]
+    assert [told["closed"][kind] for kind in kinds] == ["1", "0", "1", "0"]

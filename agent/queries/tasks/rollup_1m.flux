@@ -79,7 +79,11 @@ polls()
   |> aggregateWindow(every: 1m, fn: max, createEmpty: false)
   |> to(bucket: rollup)
 
-agents = () => points(measurement: "agent")
+agents = () =>
+  from(bucket: bucket)
+    |> range(start: start, stop: stop)
+    |> filter(fn: (r) => r._measurement == "agent" or r._measurement == "sink")
+
 worst = /^(pending|pending_bytes|oldest_pending_s|write_ms)$/
 
 agents()

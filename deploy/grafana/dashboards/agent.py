@@ -10,6 +10,7 @@ from deploy.grafana.dashboards.model import Json, Section, annotation, dashboard
 from deploy.grafana.dashboards.panels import (
     AGE_S,
     HOST,
+    HOST_SINK,
     SOME_IS_BAD,
     SOURCE,
     SOURCE_ENDPOINT,
@@ -35,7 +36,15 @@ def agent() -> Json:
             variables.hosts(),
             variables.sources(),
         ],
-        sections=[_verdicts(), _poll(), _journal(), _write(), _events(), _process()],
+        sections=[
+            _verdicts(),
+            _poll(),
+            _journal(),
+            _write(),
+            _stores(),
+            _events(),
+            _process(),
+        ],
         annotations=[annotation("annotations/host_events", "Events", shown=True)],
     )
 
@@ -228,6 +237,49 @@ def _write() -> Section:
                         panels.named("evicted", f"{HOST} evicted"),
                     ],
                 ),
+            ),
+        ],
+    )
+
+
+def _stores() -> Section:
+    return Section(
+        "Stores",
+        9,
+        2,
+        [
+            panels.table(
+                "Stores now",
+                "The newest word on each store of each machine. Waiting: points not sent yet. "
+                "Oldest: age of the oldest of them; red from 5 minutes: the store is away, "
+                "refuses, or is slow. Stored and lost (refused, or removed unsent by the journal's "
+                "bounds) count from the store's first day. Write: duration of the last one.",
+                "agent/stores",
+                Column("store", "Store"),
+                Column("pending", "Waiting", "short"),
+                Column("oldest_pending_s", "Oldest", "s", 1, thresholds=BACKLOG_S),
+                Column("stored", "Stored", "short"),
+                Column("lost", "Lost", "short", thresholds=SOME_IS_BAD),
+                Column("write_ms", "Write", "ms", 1),
+            ),
+            panels.chart(
+                "Points waiting by store",
+                "Points in the journal that a store has not taken yet, the most of each window. "
+                "None waits for another: one that rises alone is away or slow.",
+                "agent/stores_pending",
+                unit="short",
+                decimals=1,
+                name=HOST_SINK,
+                look=Lines(low=0),
+            ),
+            panels.chart(
+                "Age of what waits by store",
+                "Age of the oldest point that waits for a store, the largest of each window.",
+                "agent/stores_oldest",
+                unit="s",
+                decimals=1,
+                name=HOST_SINK,
+                look=Lines(low=0),
             ),
         ],
     )

@@ -11,6 +11,7 @@ from deploy.grafana.dashboards.model import DATASOURCE, Json, target
 TICKER_SOURCE: Final = "${__field.labels.ticker} ${__field.labels.source}"
 SOURCE: Final = "${__field.labels.source}"
 HOST: Final = "${__field.labels.host}"
+HOST_SINK: Final = "${__field.labels.host} ${__field.labels.sink}"
 SOURCE_ENDPOINT: Final = "${__field.labels.source} ${__field.labels.endpoint}"
 
 BPS: Final = "suffix:bps"
