@@ -7,6 +7,7 @@ and waits in between; so there is one retry, and one place that says what is wro
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -65,10 +66,8 @@ class Connection:
         client, self._client = self._client, None
         if client is None:
             return
-        for ending in (client.flush, client.close):
-            with suppress(Exception):  # whatever it is, it is over
-                async with asyncio.timeout(CLOSE_S):
-                    await ending()
+        await _within(client.flush)
+        await _within(client.close)
 
     def fate(self, error: BaseException) -> Park | BackOff:
         """What an error means, with what the server said meanwhile."""
@@ -120,8 +119,8 @@ class Connection:
                         **options,
                     )
             except Exception as error:  # noqa: BLE001  # the library raises what it meets
-                with suppress(Exception):
-                    await client.close()
+                # nats-py waits for ever to flush to a server that it never reached.
+                await _within(client.close)
                 text = str(error) or f"no answer within {CONNECT_S} s"
                 fate = meaning(
                     None, f"{server}: {text}", said=self._said and f"{server}: {self._said}"
@@ -149,6 +148,13 @@ class Connection:
             words = error.strerror if isinstance(error, OSError) else str(error)
             hint = "put credentials_file right; it is read again at each try"
             raise NatsError(Park(f"credentials_file {path}: {words}", hint)) from None
+
+
+async def _within(ending: Callable[[], Awaitable[None]]) -> None:
+    """Do this, but not for long: whatever comes of it, the connection is over."""
+    with suppress(Exception):
+        async with asyncio.timeout(CLOSE_S):
+            await ending()
 
 
 def nats_library() -> Any:

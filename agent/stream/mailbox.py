@@ -32,6 +32,8 @@ from agent.stream.messages import record_of
 
 ACK_WAIT_S: Final = 30
 """Whoever is not heard of for so long has lost what he held."""
+OPEN_S: Final = 15
+"""For the consumer to be looked up, or made, and our inbox to be listened on."""
 KEEP_EVERY_S: Final = 10
 HELD_MAX: Final = 256
 """Messages taken and not yet acknowledged, of this program."""
@@ -220,7 +222,8 @@ class Mailbox:
         }
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._sink.stream}.{self._durable}"
         try:
-            await client.publish(subject, json.dumps(request).encode(), reply=self._inbox)
+            async with asyncio.timeout(REQUEST_S):
+                await client.publish(subject, json.dumps(request).encode(), reply=self._inbox)
         except Exception as error:
             raise NatsError(self._connection.fate(error)) from error
         await _within(PULL_S + PULL_MARGIN_S, self._over)
@@ -234,9 +237,10 @@ class Mailbox:
             return client
         await self._connection.check()
         try:
-            await self._make_consumer(client)
-            self._inbox = client.new_inbox()
-            await client.subscribe(self._inbox, cb=self._take)
+            async with asyncio.timeout(OPEN_S):
+                await self._make_consumer(client)
+                self._inbox = client.new_inbox()
+                await client.subscribe(self._inbox, cb=self._take)
         except NatsError:
             raise
         except Exception as error:
@@ -333,8 +337,9 @@ class Mailbox:
         if self._client is None:
             return
         with suppress(Exception):
-            for reply in replies:
-                await self._client.publish(reply, word)
+            async with asyncio.timeout(REQUEST_S):
+                for reply in replies:
+                    await self._client.publish(reply, word)
 
     def _fail(self, fate: Park | BackOff) -> None:
         self._client = None

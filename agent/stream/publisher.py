@@ -99,9 +99,11 @@ class Publisher:
         """One message and its acknowledgement; what is in the way, or None."""
         headers = {**message.headers, STREAM_HEADER: self._sink.stream}
         try:
-            reply = await client.request(
-                message.subject, message.body, timeout=REQUEST_S, headers=headers
-            )
+            # Twice bounded: nats-py bounds the answer only, not the way out.
+            async with asyncio.timeout(REQUEST_S + 1):
+                reply = await client.request(
+                    message.subject, message.body, timeout=REQUEST_S, headers=headers
+                )
         except Exception as error:  # noqa: BLE001  # the library raises what it meets
             if type(error).__name__ == "NoRespondersError":
                 return NO_LEADER

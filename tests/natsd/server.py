@@ -89,6 +89,16 @@ class NatsServer:
         """SIGTERM; the files stay."""
         self._end(signal.SIGTERM)
 
+    def freeze(self) -> None:
+        """SIGSTOP: it takes connections and answers nothing."""
+        assert self._child is not None, "it does not run"
+        self._child.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self._child is not None, "it does not run"
+        self._child.send_signal(signal.SIGCONT)
+
     @property
     def running(self) -> bool:
         """Whether it was started and has not ended."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import json
+import random
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +18,10 @@ import pytest
 from agent.config import NatsSink
 from agent.delivery import Delivered, Paused
 from agent.fates import BackOff, Park
+from agent.stream.connection import CLOSE_S, CONNECT_S, REQUEST_S
 from agent.stream.publisher import WINDOW, Publisher
 from agent.stream.setup import make_stream
+from tests.conftest import skip_loudly
 from tests.natsd.server import open_nats
 from tests.stream.accounts import Accounts
 from tests.stream.conftest import STREAM, SUBJECT
@@ -141,6 +148,31 @@ async def test_a_server_that_goes_and_comes_is_found_again(tmp_path: Path) -> No
         await publisher.close()
 
 
+async def test_a_server_that_answers_nothing_is_waited_for_in_bounds(tmp_path: Path) -> None:
+    """Frozen: each try ends in time, connected or not. Thawed: everything is there once."""
+    with open_nats(tmp_path) as server:
+        config = NatsSink(nats_url=server.url, stream=STREAM, subject=SUBJECT)
+        await make_stream(config, replicas=1, bytes_max=2**24, age_max_s=60)
+        publisher = Publisher(config)
+        assert isinstance(await publisher.deliver([record([snapshot("A")])]), Delivered)
+        lines = [snapshot(f"T{random.randrange(10**9)}", str(random.random())) for _ in range(5000)]
+        batch = [record(lines, seq=2, slot_ns=SLOT_NS)]
+        server.freeze()
+        for _ in range(2):
+            async with asyncio.timeout(REQUEST_S + CONNECT_S + 5):
+                outcome = await publisher.deliver(batch)
+            assert isinstance(outcome, Paused)
+            assert isinstance(outcome.fate, BackOff)
+            await publisher.close()
+        server.thaw()
+        assert isinstance(await publisher.deliver(batch), Delivered)
+        client = await nats.connect(server.url)
+        found = [line for _, lines in await held(client.jetstream()) for line in lines]
+        assert sorted(found) == sorted([snapshot("A"), *lines])
+        await client.close()
+        await publisher.close()
+
+
 USERS = """
 authorization { users: [
   { user: right, password: s3cret }
@@ -193,6 +225,60 @@ async def test_a_creds_file_opens_the_door(tmp_path: Path) -> None:
         assert isinstance(outcome, Paused)
         assert isinstance(outcome.fate, Park)
         secret.write_text(ours.creds)
+        await make_stream(config, replicas=1, bytes_max=2**20, age_max_s=60)
+        assert isinstance(await publisher.deliver([record([snapshot("BTC")])]), Delivered)
+        await publisher.close()
+
+
+async def test_what_speaks_another_language_is_given_up_in_time() -> None:
+    """TLS is announced and never spoken: the try ends, with a reason, and nothing hangs."""
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        info = {"server_id": "x", "version": "2.9.10", "max_payload": 2**20, "tls_required": True}
+        writer.write(f"INFO {json.dumps(info)}\r\nno TLS\r\n".encode())
+        await reader.read()
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        publisher = Publisher(
+            NatsSink(nats_url=f"nats://127.0.0.1:{port}", stream=STREAM, subject=SUBJECT)
+        )
+        async with asyncio.timeout(CONNECT_S + CLOSE_S + 5):
+            outcome = await publisher.deliver([record([snapshot("BTC")])])
+            await publisher.close()
+    assert isinstance(outcome, Paused)
+    assert f"127.0.0.1:{port}" in outcome.fate.reason
+
+
+async def test_a_certificate_must_be_of_a_known_authority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unknown one parks and says so; with its authority known the points go over TLS."""
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        skip_loudly("there is no openssl to make a certificate with")
+    made = await asyncio.create_subprocess_exec(
+        *(str(openssl), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+        *("-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost"),
+        *("-addext", "subjectAltName=IP:127.0.0.1"),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await made.wait() == 0
+    settings = f'tls {{ cert_file: "{certificate}", key_file: "{key}" }}'
+    with open_nats(tmp_path / "server", settings) as server:
+        config = NatsSink(
+            nats_url=server.url.replace("nats:", "tls:"), stream=STREAM, subject=SUBJECT
+        )
+        publisher = Publisher(config)
+        outcome = await publisher.deliver([record([snapshot("BTC")])])
+        assert isinstance(outcome, Paused)
+        assert isinstance(outcome.fate, Park)
+        assert "certificate" in outcome.fate.hint
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         await make_stream(config, replicas=1, bytes_max=2**20, age_max_s=60)
         assert isinstance(await publisher.deliver([record([snapshot("BTC")])]), Delivered)
         await publisher.close()
