@@ -26,7 +26,7 @@ LINES_PER_LOOK: Final = 16_000
 SAID_MAX: Final = 10
 LATEST: Final = "2200-01-01T00:00:00Z"
 COUNTED: Final = frozenset({"snapshot", "platform", "funding"})
-TAGS: Final = frozenset({"source", "ticker", "host", "endpoint", "kind"})
+TAGS: Final = frozenset({"source", "ticker", "host", "endpoint", "kind", "sink"})
 OTHERS: Final = TAGS | {"_measurement", "_time", "result", "table"}
 """Columns of an answer that are no fields."""
 
