@@ -83,7 +83,7 @@ class Evidence:
         refusable: tells lines that were spoilt or refused on purpose: no others may be rejected.
         planted: lines that the run itself put into journal or bucket, served by nobody.
         forgets: the journal may have let go of what was shipped (its disk was short).
-        may_resend: the agent was killed, and may have sent again what it had sent before.
+        may_resend: a 204 may have been lost, and what it was for was sent again.
     """
 
     journal: Path
@@ -235,8 +235,8 @@ def compare(
     """The journal's lines against InfluxDB's points of the same slots.
 
     What belongs together goes out of `found`; what is left nobody took. With `may_resend` a line
-    that was refused may be there all the same: an agent that was killed before it could note the
-    204 sends again, and is told no. The ledger has it as rejected.
+    that was refused may be there all the same: an agent that never heard of the 204, or was killed
+    before it could note it, sends again, and is told no. The ledger has it as rejected.
     """
     for identity, lines in taken.items():
         values = found.pop(identity, None)

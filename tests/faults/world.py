@@ -278,7 +278,8 @@ async def _judge(world: World, oracle: Oracle, report: Report) -> None:
         refusable=lambda line: line in world.proxy.refused_lines or world.refusable(line),
         planted=frozenset(world.planted),
         forgets=world.forgets,
-        may_resend=agent.kills > 0,
+        # Where a connection was cut, an answer may have been lost with it.
+        may_resend=agent.kills > 0 or world.proxy.answers["cut"] > 0,
     )
     verdict = report.verdict = await asyncio.to_thread(judge, evidence)
     report.kills, report.outage_s, report.reads = agent.kills, world.outage_s, agent.reads
