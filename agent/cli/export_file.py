@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from agent import __version__
-from agent.cli.export import Asked
+from agent.cli.asked import Asked
 from agent.cli.output import complain
 from agent.cli.progress import Progress
 from agent.errors import PerpfluxError, UsageError
