@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from agent.errors import JournalError, JournalUnavailableError
 from agent.journal import refusals, retention, room, rows
@@ -35,6 +35,7 @@ from agent.journal.tables import (
     spans_of,
     sum_of,
 )
+from agent.journal.view import View
 
 ROW_BYTES: Final = 200
 """What a record takes in the file beside its fragment: its row, two indexes, unused room."""
@@ -44,7 +45,7 @@ _OPERATION: Final = "use journal"
 _STATE: Final = "SELECT value FROM state WHERE key = ?"
 
 
-class Desk:
+class Desk(View):
     """A journal's accounts and rejected lines. A context manager, for one thread.
 
     Args:
@@ -56,12 +57,9 @@ class Desk:
     """
 
     def __init__(self, path: Path, *, bytes_max: int) -> None:
-        self._path = path
+        super().__init__(path, _OPERATION)
         self._bytes_max = bytes_max
-        if not path.exists():
-            raise JournalError(_OPERATION, f"{path} does not exist", "start `perpflux run` first")
         try:
-            self._connection = connect(path, read_only=True)
             with garbled_is_corrupt():
                 (application_id,) = self._connection.execute("PRAGMA application_id").fetchone()
                 (version,) = self._connection.execute("PRAGMA user_version").fetchone()
@@ -70,16 +68,6 @@ class Desk:
         if (application_id, version) != (APPLICATION_ID, SCHEMA_VERSION):
             self.close()
             raise JournalError(_OPERATION, f"{path} is no journal of this version of perpflux")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._connection.close()
 
     def sinks(self) -> list[str]:
         """The names of all sinks, sorted."""

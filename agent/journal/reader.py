@@ -6,13 +6,13 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
-from agent.errors import JournalError
 from agent.journal import rows
-from agent.journal.database import connect, explain, garbled_is_corrupt
+from agent.journal.database import explain, garbled_is_corrupt
 from agent.journal.fragment import decompress
 from agent.journal.records import FUNDING_SUFFIX, IMPORT_SUFFIX, Record
+from agent.journal.view import View
 
 PAGE_RECORDS: Final = 32
 """Records of one read; between reads the agent may fold its log into the file."""
@@ -65,7 +65,7 @@ class HistoryRecord:
     lines: str
 
 
-class History:
+class History(View):
     """A journal's records, for one thread at a time. A context manager.
 
     Attributes:
@@ -76,24 +76,8 @@ class History:
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__(path, _OPERATION)
         self.damaged = 0
-        self._path = path
-        if not path.exists():
-            raise JournalError(_OPERATION, f"{path} does not exist", "start `perpflux run` first")
-        try:
-            self._connection = connect(path, read_only=True)
-        except sqlite3.Error as error:
-            raise explain(error, _OPERATION, path) from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._connection.close()
 
     def extent(
         self, since_ns: int | None = None, until_ns: int | None = None
