@@ -18,8 +18,8 @@ from tests.influxd.server import (
     InfluxError,
     InfluxServer,
     ProcessEngine,
-    _free_port,
     find_influxd,
+    free_port,
 )
 from tests.support.program import perpflux
 
@@ -202,7 +202,7 @@ def new_server(tmp_path: Path) -> Iterator[str]:
         raise AssertionError
     folder = tmp_path / "influxd"
     folder.mkdir()
-    port = _free_port()
+    port = free_port()
     engine = ProcessEngine(influxd, folder, port, ())
     engine.start()
     server = InfluxServer(url=f"http://127.0.0.1:{port}", engine=engine)

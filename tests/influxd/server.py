@@ -34,6 +34,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
+from tests.support.child import end
+
 IMAGE = "influxdb:2.8.0"
 ORG = "perpflux-test"
 START_TIMEOUT_S = 30.0
@@ -166,12 +168,7 @@ class ProcessEngine:
     def _end(self, how: signal.Signals) -> None:
         if self._child is None:
             return
-        self._child.send_signal(how)
-        try:
-            self._child.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+        end(self._child, how, STOP_TIMEOUT_S)
         assert self._child.stdin is not None
         self._child.stdin.close()
         self._child = None
@@ -247,13 +244,13 @@ class InfluxServer:
         `flags` are given to influxd as they are, after those that are always given.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        port = _free_port()
+        port = free_port()
         return cls._set_up(port, ProcessEngine(influxd, folder.resolve(), port, flags))
 
     @classmethod
     def start_container(cls) -> Self:
         """Start a container of IMAGE and set it up."""
-        port = _free_port()
+        port = free_port()
         return cls._set_up(port, ContainerEngine(port))
 
     @classmethod
@@ -563,7 +560,7 @@ def parse_annotated_csv(text: str) -> Iterator[dict[str, str]]:
             yield {column: cell or default for column, cell, default in cells}
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return a TCP port of PORTS that nobody listens on at 127.0.0.1 now."""
     for port in random.sample(PORTS, 100):
         with socket.socket() as probe, contextlib.suppress(OSError):

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.debian.package import program
-from tests.influxd.server import _free_port
+from tests.influxd.server import free_port
+from tests.support.child import end
 
 START_S_MAX: Final = 30
 STOP_S_MAX: Final = 10
@@ -43,8 +44,8 @@ class NatsServer:
         self, folder: Path, name: str = "solo", settings: str = "", *, jetstream: bool = True
     ) -> None:
         self.name = name
-        self.url = f"nats://127.0.0.1:{_free_port()}"
-        self._monitor = f"http://127.0.0.1:{_free_port()}"
+        self.url = f"nats://127.0.0.1:{free_port()}"
+        self._monitor = f"http://127.0.0.1:{free_port()}"
         self._folder = folder
         self._settings = settings
         self._jetstream = jetstream
@@ -128,12 +129,7 @@ class NatsServer:
     def _end(self, how: signal.Signals) -> None:
         if self._child is None:
             return
-        self._child.send_signal(how)
-        try:
-            self._child.wait(STOP_S_MAX)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+        end(self._child, how, STOP_S_MAX)
         self._child = None
 
 
@@ -152,7 +148,7 @@ def open_nats(folder: Path, settings: str = "", *, jetstream: bool = True) -> It
 @contextmanager
 def open_cluster(folder: Path, size: int = CLUSTER_SIZE) -> Iterator[Sequence[NatsServer]]:
     """A cluster for the block. Raises NoProgramError where there is none to be had."""
-    routes = [f"nats://127.0.0.1:{_free_port()}" for _ in range(size)]
+    routes = [f"nats://127.0.0.1:{free_port()}" for _ in range(size)]
     cluster = [
         NatsServer(
             folder,

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 from tests.debian.package import program
-from tests.influxd.server import _free_port
+from tests.influxd.server import free_port
+from tests.support.child import end
 
 PACKAGE: Final = "victoria-metrics"
 START_S_MAX: Final = 30
@@ -56,7 +57,7 @@ class _Process:
     """A program out of the package, with an HTTP address."""
 
     def __init__(self, name: str, log: Path, flags: Mapping[str, str]) -> None:
-        address = f"127.0.0.1:{_free_port()}"
+        address = f"127.0.0.1:{free_port()}"
         self.url = f"http://{address}"
         self._log = log
         self._command = [
@@ -84,12 +85,7 @@ class _Process:
         """End it; the files stay."""
         if self._child is None:
             return
-        self._child.send_signal(how)
-        try:
-            self._child.wait(STOP_S_MAX)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+        end(self._child, how, STOP_S_MAX)
         self._child = None
 
     def log_tail(self) -> str:
