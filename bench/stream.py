@@ -32,6 +32,7 @@ from bench.counterparts import counterparts
 from bench.program import _sample, command
 from tests.influxd.server import open_server
 from tests.natsd.server import open_cluster
+from tests.support.loopback import serving
 
 POINTS: Final = 300_000
 SECONDS: Final = 60
@@ -67,15 +68,12 @@ class Recorder:
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         app.router.add_post("/api/v2/write", self._write)
         app.router.add_route("*", "/{path:.*}", self._other)
-        runner = web.AppRunner(app, access_log=None)
         # Bodies pass as they are: what is unpacked here is only looked at.
-        async with aiohttp.ClientSession(auto_decompress=False) as self._session:
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            try:
-                yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-            finally:
-                await runner.cleanup()
+        async with (
+            aiohttp.ClientSession(auto_decompress=False) as self._session,
+            serving(app) as url,
+        ):
+            yield url
 
     async def _write(self, request: web.Request) -> web.Response:
         body = await request.content.read()

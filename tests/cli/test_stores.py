@@ -21,6 +21,7 @@ from tests.journal.make import damage, store_at
 from tests.shipping.bench import snapshot_line, stored_tickers
 from tests.shipping.fake_influxdb import FakeInfluxDB, Fault
 from tests.support.clock import START_NS
+from tests.support.loopback import serving
 
 SINK = "influxdb"
 
@@ -319,15 +320,9 @@ async def test_the_backlog_as_the_agent_tells_it(
 
     app = web.Application()
     app.router.add_get("/status", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    port = runner.addresses[0][1]
-    monkeypatch.setenv("PERPFLUX_HTTP__LISTEN", f"127.0.0.1:{port}")
-    try:
+    async with serving(app) as url:
+        monkeypatch.setenv("PERPFLUX_HTTP__LISTEN", url.removeprefix("http://"))
         stores = json.loads((await bench.run("backlog", "--format", "json")).out)
-    finally:
-        await runner.cleanup()
     assert stores["influxdb"]["state"] == state
     assert ("401" in stores["influxdb"]["why"]) == same
 

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from agent.clock import to_rfc3339
 from tests.shipping.fake_influxdb import FakeInfluxDB
+from tests.support.loopback import serving
 
 READ = "read-token"
 OPERATOR = "operator-token"
@@ -52,13 +53,8 @@ class FakeServer:
         app.router.add_get("/api/v2/buckets", self._buckets)
         app.router.add_get("/api/v2/orgs", self._orgs)
         app.router.add_get("/api/v2/tasks", self._tasks)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, auto_decompress=False)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        try:
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-        finally:
-            await runner.cleanup()
+        async with serving(app, unpack=False) as url:
+            yield url
 
     async def _write(self, request: web.Request) -> web.Response:
         reply = self.writes.respond(request.headers, request.query, await request.read())

@@ -20,6 +20,7 @@ from aiohttp import web
 from agent.clock import NS_PER_S, to_rfc3339
 from tests.shipping.server_lines import FIELD_LENGTH_MAX, ServerPoint, parse_body
 from tests.support.clock import START_NS
+from tests.support.loopback import serving
 
 GZIP_HEADER_BYTES: Final = 10
 INTERNAL: Final = "An internal error has occurred - check server logs"
@@ -167,15 +168,8 @@ class FakeInfluxDB:
         """Listen on loopback; gives the base address."""
         app = web.Application(client_max_size=2**30)
         app.router.add_post("/api/v2/write", self._handle)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, auto_decompress=False)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        try:
-            host, port = runner.addresses[0][:2]
-            yield f"http://{host}:{port}"
-        finally:
-            await runner.cleanup()
+        async with serving(app, unpack=False) as url:
+            yield url
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         reply = self.respond(request.headers, request.query, await request.read())

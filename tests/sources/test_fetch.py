@@ -17,6 +17,7 @@ from agent.clock import SYSTEM_CLOCK
 from agent.errors import SourceError, SourceFailure
 from agent.sources import BybitClient
 from agent.sources.fetch import ANSWER_BYTES_MAX, Fetcher, Reply, open_session
+from tests.support.loopback import serving
 from tests.support.venue import recorded
 
 pytestmark = pytest.mark.slow
@@ -34,17 +35,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[str]:
+async def handled_by(handler: Handler) -> AsyncIterator[str]:
     """A server whose every answer is the handler's; its base URL."""
     app = web.Application()
     app.router.add_get("/{path:.*}", handler)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with serving(app) as url:
+        yield url
 
 
 @asynccontextmanager
@@ -73,7 +69,7 @@ async def fetcher(timeout_s: float = DEADLINE_S) -> AsyncIterator[Fetcher]:
 
 async def fetched(handler: Handler, timeout_s: float = DEADLINE_S) -> Reply:
     """What comes of one GET."""
-    async with serving(handler) as url, fetcher(timeout_s) as fetching:
+    async with handled_by(handler) as url, fetcher(timeout_s) as fetching:
         return await fetching.get(f"{url}/a?b=c")
 
 
@@ -304,7 +300,7 @@ async def test_one_request_in_flight_per_url() -> None:
         await go_on.wait()
         return web.Response(body=request.path.encode())
 
-    async with serving(slow) as url, fetcher() as fetching:
+    async with handled_by(slow) as url, fetcher() as fetching:
         replies = await asyncio.gather(*(fetching.get(f"{url}/{path}") for path in "aabaa"))
         assert [reply.body for reply in replies] == [b"/a", b"/a", b"/b", b"/a", b"/a"]
         assert sorted(asked) == ["/a", "/b"]
@@ -327,7 +323,7 @@ async def test_a_shared_failure_reaches_everyone() -> None:
             request.transport.abort()
         return response
 
-    async with serving(fail_once) as url, fetcher() as fetching:
+    async with handled_by(fail_once) as url, fetcher() as fetching:
         both = await asyncio.gather(fetching.get(url), fetching.get(url), return_exceptions=True)
         assert [type(each) for each in both] == [SourceError, SourceError]
         assert (await fetching.get(url)).body == b"{}"
@@ -346,7 +342,7 @@ async def test_a_connection_is_kept_over_polls(encoding: str) -> None:
         packed = gzip.compress(body) if encoding else body
         return web.Response(body=packed, headers={"Content-Encoding": encoding or "identity"})
 
-    async with serving(handler) as url, BybitClient(api_base=url) as client:
+    async with handled_by(handler) as url, BybitClient(api_base=url) as client:
         for _ in range(5):
             assert (await client.fetch_stats("BTC")) is not None
     assert len(peers) == 1
@@ -366,7 +362,7 @@ async def test_any_session_will_do() -> None:
         return answers.pop(0)
 
     async with (
-        serving(handler) as url,
+        handled_by(handler) as url,
         aiohttp.ClientSession(raise_for_status=True, headers={"User-Agent": "other"}) as session,
         BybitClient(api_base=url, session=session) as client,
     ):
@@ -378,7 +374,7 @@ async def test_any_session_will_do() -> None:
 async def test_a_source_tells_of_a_hostile_venue() -> None:
     """What the fetcher found is the poll's problem, in the words an operator reads."""
     bomb = gzip.compress(bytes(2 * ANSWER_BYTES_MAX), compresslevel=1)
-    async with serving(answering(bomb, "gzip")) as url, BybitClient(api_base=url) as client:
+    async with handled_by(answering(bomb, "gzip")) as url, BybitClient(api_base=url) as client:
         poll = await client.poll(["BTC", "ETH"], 0)
     assert [problem.kind for problem in poll.problems] == [SourceFailure.TOO_LARGE] * 2
     assert (poll.batch, poll.reports[0].ok, poll.reports[0].bytes) == (None, False, 0)

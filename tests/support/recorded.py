@@ -8,6 +8,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from tests.support.loopback import serving
+
 SETTLEMENT_MS = 8 * 3_600_000
 FOLDER = Path(__file__).parent.parent / "e2e" / "recorded"
 
@@ -53,10 +55,5 @@ async def recorded_venues() -> AsyncIterator[str]:
     app.router.add_get("/v5/market/tickers", tickers)
     app.router.add_get("/v5/market/funding/history", funding)
     app.router.add_get("/v5/market/orderbook", orderbook)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with serving(app) as url:
+        yield url
