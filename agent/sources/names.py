@@ -25,6 +25,8 @@ BYBIT_APART: Final = {
 """Tickers that are joined with nothing at Bybit, and what they are at Variational."""
 
 _TICKERS: Final = {symbol: ticker for ticker, symbol in BYBIT_SYMBOLS.items()}
+_TAKEN: Final = frozenset({*BYBIT_APART, *BYBIT_SYMBOLS})
+"""Names that mean something else at Variational."""
 
 
 def bybit_symbol(ticker: str) -> str | None:
@@ -48,4 +50,4 @@ def bybit_ticker(symbol: str, base_coin: str | None = None) -> str | None:
     name = symbol.removesuffix(BYBIT_QUOTE_COIN)
     if base_coin is not None and base_coin != name:
         return symbol
-    return _TICKERS.get(symbol, symbol if name in {*BYBIT_APART, *BYBIT_SYMBOLS} else name)
+    return _TICKERS.get(symbol, symbol if name in _TAKEN else name)
