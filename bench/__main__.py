@@ -38,6 +38,7 @@ def main() -> None:
     report = Report()
     runs: tuple[Callable[[Path], None], ...] = (
         lambda folder: sections.pipelines(report, folder, rounds),
+        lambda folder: sections.tight_loop(report, folder, rounds),
         lambda folder: sections.loopback(report, folder, slow_rounds),
         lambda folder: sections.encoding(report, folder, rounds),
         lambda folder: sections.disk(report, folder),

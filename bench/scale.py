@@ -44,7 +44,7 @@ def costs(folder: Path, rounds: int) -> list[Cost]:
         str(rows): rotating(pipeline.run, clean(bybit_rows=rows, variational_rows=rows))
         for rows, pipeline in pipelines.items()
     }
-    times = take_turns(variants, rounds, cold=True)
+    times = take_turns(variants, rounds, rested=True)
     for pipeline in pipelines.values():
         pipeline.close()
     return [

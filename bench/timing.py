@@ -2,8 +2,9 @@
 
 A shared machine is now fast, now slow; variants that take turns are slow together. So the ratio of
 two of them in the same round says something, and their milliseconds little. The order is another
-one in each round, since much depends on who ran before. Whole polls start with cold caches, as in a
-program that wakes up once a second; parts of one find warm what the part before has just made.
+one in each round, since much depends on who ran before. Whole polls start after a rest, as in a
+program that wakes up once a second and finds the caches filled by others; parts of one find warm
+what the part before has just made.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import Final, NamedTuple, TypeVar
 
 WARM_UP_ROUNDS: Final = 3
 SEED: Final = 1
-CACHE_BYTES: Final = 32 * 2**20
-"""Half of what is moved to fill the caches; more than a core's share of the last level."""
+REST_S: Final = 0.1
+"""From here on a longer rest changes little."""
 NS_PER_MS: Final = 1_000_000
 
 DocumentsT = TypeVar("DocumentsT")
@@ -34,22 +35,19 @@ class Spread(NamedTuple):
     high: float
 
 
-_somewhere: Final = bytearray(CACHE_BYTES)
-_elsewhere: Final = bytearray(CACHE_BYTES)
-
 Run = Callable[[int], object]
 """Given the number of the round."""
 Times = dict[str, list[int]]
 """Variant to processor time in ns, one a round."""
 
 
-def take_turns(variants: Mapping[str, Run], rounds: int, *, cold: bool = False) -> Times:
+def take_turns(variants: Mapping[str, Run], rounds: int, *, rested: bool = False) -> Times:
     """Run every variant once a round, in an order of chance, each given the round's number.
 
     Args:
         variants: what to measure.
         rounds: how often.
-        cold: fill the caches with something else before each.
+        rested: sleep for a moment before each.
     """
     rng = random.Random(SEED)  # repeatable on purpose
     order = list(variants)
@@ -59,18 +57,13 @@ def take_turns(variants: Mapping[str, Run], rounds: int, *, cold: bool = False) 
     for number in range(rounds + WARM_UP_ROUNDS):
         rng.shuffle(order)
         for name in order:
-            if cold:
-                _chill()
+            if rested:
+                time.sleep(REST_S)
             started_ns = time.process_time_ns()
             variants[name](number)
             times[name].append(time.process_time_ns() - started_ns)
     gc.unfreeze()
     return {name: values[WARM_UP_ROUNDS:] for name, values in times.items()}
-
-
-def _chill() -> None:
-    """Fill the caches with something else."""
-    _somewhere[:] = _elsewhere
 
 
 def rotating(run: Callable[[DocumentsT], object], versions: Sequence[DocumentsT]) -> Run:
