@@ -10,30 +10,27 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, Protocol
 
 import aiohttp
 from pydantic import SecretStr
 
 from agent import __version__
-from agent.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, Clock
+from agent.clock import NS_PER_MS, SYSTEM_CLOCK, Clock
 from agent.errors import ConfigError
 from agent.fates import TOKEN_UNREADABLE, Answer, shortened
+from agent.retry_after import retry_after_s
 
 __all__ = ["Answer", "InfluxDoor", "TokenSource", "client_library"]
 
 TIMEOUT_S: Final = 10
 """Bound on one write, from connecting to the end of the answer."""
-RETRY_AFTER_S_MAX: Final = 3600
 CONNECTIONS_MAX: Final = 2
 ANSWER_BYTES_MIN: Final = 65_536
 ANSWER_FACTOR: Final = 3
 """Bound on an answer: 64 KiB, and this many times what was sent, uncompressed: a 400 repeats each
 bad line with its reason, and JSON escapes some of their characters."""
 _CHUNK_BYTES: Final = 65_536
-_SECONDS_DIGITS_MAX: Final = 9
 _REDIRECTS: Final = range(300, 400)
 
 
@@ -216,24 +213,6 @@ def answer_of(
         retry_after_s=retry_after_s(headers.get("Retry-After"), now_ns),
         elapsed_ms=elapsed_ms,
     )
-
-
-def retry_after_s(value: str | None, now_ns: int) -> int | None:
-    """A `Retry-After` header in seconds from `now_ns`, 0 to 3600; None = there is none.
-
-    Seconds or an HTTP date: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
-    """
-    if value is None:
-        return None
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        return min(int(text[:_SECONDS_DIGITS_MAX]), RETRY_AFTER_S_MAX)
-    try:
-        until = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    until_s = int(until.replace(tzinfo=until.tzinfo or UTC).timestamp())
-    return min(max(0, until_s - now_ns // NS_PER_S), RETRY_AFTER_S_MAX)
 
 
 def _answer_bytes_max(body: bytes, *, gzip: bool) -> int:

@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from agent import __version__
 from agent.errors import ConfigError
 from agent.fates import TOKEN_UNREADABLE, CutLines, meaning
-from agent.influx import InfluxDoor, retry_after_s
+from agent.influx import InfluxDoor
+from agent.retry_after import retry_after_s
 from tests.shipping.bench import snapshot_line
 from tests.shipping.fake_influxdb import FakeInfluxDB, Fault
 from tests.support.clock import START_NS

@@ -10,8 +10,8 @@ import pytest
 
 from agent.clock import NS_PER_S
 from agent.delivery import WriteApi
-from agent.influx import RETRY_AFTER_S_MAX
 from agent.journal import Entry, Journal
+from agent.retry_after import RETRY_AFTER_S_MAX
 from agent.shipper import Shipper
 from tests.shipping.bench import DirectDoor, snapshot_line, stored_tickers
 from tests.shipping.fake_influxdb import Bucket, FakeInfluxDB, Fault, _RefusedError

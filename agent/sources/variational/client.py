@@ -14,8 +14,9 @@ import aiohttp
 from agent.clock import SYSTEM_CLOCK, Clock
 from agent.errors import SourceError, SourceFailure
 from agent.poll import EndpointReport, Poll
+from agent.retry_after import retry_after_s
 from agent.sources.base import HttpSource, Tickers
-from agent.sources.conduct import SILENCE_MAX_S, doubled_s
+from agent.sources.conduct import doubled_s
 from agent.sources.fetch import Reply
 from agent.sources.rows import build_batch
 from agent.sources.variational import wire
@@ -116,9 +117,8 @@ class VariationalClient(HttpSource):
         """Status 429 or 403: silence, twice as long with each in a row."""
         self.conduct.refusals += 1
         pause_s = doubled_s(REFUSED_SILENCE_S, self.conduct.refusals)
-        asked_s = reply.headers.get("Retry-After", "")
-        if asked_s.isascii() and asked_s.isdigit():
-            pause_s = max(pause_s, min(int(asked_s[:9]), SILENCE_MAX_S))
+        asked_s = retry_after_s(reply.headers.get("Retry-After"), reply.received_ns)
+        pause_s = max(pause_s, asked_s or 0)
         limited = reply.status == HTTPStatus.TOO_MANY_REQUESTS
         return self._error(
             SourceFailure.RATE_LIMITED if limited else SourceFailure.REFUSED,
