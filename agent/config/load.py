@@ -263,8 +263,25 @@ def _warnings(config: Config) -> Iterator[str]:
         yield (
             f"http.listen is {config.http.listen}: other machines may read it, without a password"
         )
+    if every:
+        return
     if "ALL" in config.tickers:
         yield 'tickers names a ticker ALL; for every ticker write "all"'
+    if "bybit" in config.data_sources:
+        yield from _named_twice(config)
+
+
+def _named_twice(config: Config) -> Iterator[str]:
+    """A warning for each symbol of Bybit that goes by more than one of the tickers."""
+    tickers_of: dict[str, list[str]] = {}
+    for ticker in config.tickers:
+        tickers_of.setdefault(config.bybit.symbol(ticker), []).append(ticker)
+    for symbol, names in tickers_of.items():
+        if len(names) > 1:
+            yield (
+                f"tickers names {' and '.join(names)}: at bybit each is {symbol}, which is stored "
+                "once for each name"
+            )
 
 
 def _is_loopback(host: str) -> bool:

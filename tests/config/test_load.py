@@ -244,6 +244,11 @@ def test_no_journal_path() -> None:
         ('[http]\nlisten = "0.0.0.0:9477"', "http.listen is 0.0.0.0:9477: other machines"),
         ('[http]\nlisten = "somewhere:9477"', "http.listen is somewhere:9477: other machines"),
         ('tickers = ["ALL"]', "tickers names a ticker ALL"),
+        ('tickers = ["BTC", "ETH", "btc"]', "tickers names BTC and btc: at bybit each is BTCUSDT"),
+        (
+            'tickers = ["SHIB", "KSHIB"]\n[bybit.symbols]\nKSHIB = "SHIBUSDT"',
+            "tickers names SHIB and KSHIB: at bybit each is SHIBUSDT",
+        ),
     ],
 )
 def test_warned(load_text: LoadText, text: str, warning: str) -> None:
