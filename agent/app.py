@@ -15,7 +15,7 @@ from agent.auditor import Auditor, Target
 from agent.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, Clock
 from agent.config import Config, Loaded
 from agent.discovery import DiscoveryLoop
-from agent.errors import JournalError
+from agent.errors import JournalError, PerpfluxError
 from agent.heartbeat import Heartbeat
 from agent.http import HttpServer, Live
 from agent.journal import Backlog, Journal, Ledger
@@ -26,6 +26,7 @@ from agent.reload import Change, applicable, changes
 from agent.scheduler import DataCollectorScheduler
 from agent.settlements import SettlementLoop
 from agent.shipper import UP
+from agent.snapshot import is_tag
 from agent.sources import SOURCES, BybitClient, DataSourceClient
 from agent.sources.fetch import open_session
 from agent.status import JournalReport, SinkReport, document, line, stalled
@@ -46,7 +47,7 @@ class App:
 
     Raises on entering:
         JournalError: the journal cannot be opened, or another process holds it.
-        PerpfluxError: the HTTP address cannot be listened on.
+        PerpfluxError: the host's name cannot be a tag, or the HTTP address be listened on.
     """
 
     def __init__(
@@ -79,6 +80,12 @@ class App:
         await self._stack.aclose()
 
     async def _open(self, stack: AsyncExitStack) -> None:
+        if not is_tag(self._host):
+            raise PerpfluxError(
+                "start",
+                f"this machine's name {self._host!r} cannot be the tag `host`",
+                "give it another with `hostnamectl hostname NAME`",
+            )
         config = self.config
         self.journal = await Journal.open(
             Path(config.journal.path),
