@@ -11,9 +11,10 @@ from typing import Any, Final, Self
 
 import aiohttp
 
-from agent.auditor import Auditor, Target
+from agent.auditor import Target
+from agent.audits import Audits
 from agent.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, Clock
-from agent.config import Config, Loaded
+from agent.config import Config, Loaded, StoreSink
 from agent.discovery import DiscoveryLoop
 from agent.errors import JournalError, PerpfluxError
 from agent.heartbeat import Heartbeat
@@ -115,9 +116,8 @@ class App:
         self._heartbeat = Heartbeat(
             self.journal.append, self._figures, self._sinks, host=self._host, clock=self._clock
         )
-        self._auditor = Auditor(
-            MAIN_SINK,
-            self._target,
+        self._audits = Audits(
+            self._audited,
             self.journal,
             Path(config.journal.path),
             host=self._host,
@@ -158,12 +158,13 @@ class App:
         for source in self._sources:
             await source.close()
 
-    def _target(self) -> Target | None:
-        """What the auditor looks at."""
-        shipping = self.stores.status(MAIN_SINK)
-        if shipping is None or self.config.influxdb is None or self._token is None:
-            return None
-        return Target(self.config.influxdb, self._token, shipping)
+    def _audited(self) -> dict[str, Target]:
+        """What is looked after: every InfluxDB that is shipped to."""
+        return {
+            name: Target(store, token, shipping)
+            for name, (store, token) in self.stores.targets.items()
+            if isinstance(store, StoreSink) and (shipping := self.stores.status(name))
+        }
 
     async def listen(self) -> None:
         """Open the HTTP side, where one is configured."""
@@ -178,7 +179,7 @@ class App:
         self._start("heartbeat", self._heartbeat.run())
         self._start("settlements", self._settlements.run())
         self._start("discovery", self._discovery.run())
-        self._start("auditor", self._auditor.run())
+        self._start("audits", self._audits.run())
         self._start("stores", self.stores.run())
         try:
             await asyncio.sleep(0)  # each has begun
@@ -274,7 +275,7 @@ class App:
             sink: SinkReport(
                 *accounts,
                 self.stores.status(sink),
-                self._auditor.status if sink == MAIN_SINK and self._target() else {},
+                self._audits.status(sink),
             )
             for sink, accounts in self._accounts.items()
         }

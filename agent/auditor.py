@@ -1,4 +1,4 @@
-"""The loop that looks whether what is shipped will be taken, and whether it is there.
+"""Looks whether what is shipped to a store will be taken, and whether it is there.
 
 It only looks and tells; shipping never waits for it. Both looks need a token that may read; with
 one that may only write this is said once, and the shipping itself is all there is to go by.
@@ -6,15 +6,15 @@ one that may only write this is said once, and the shipping itself is all there 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from agent.clock import NS_PER_S, Clock, slot_at, to_rfc3339
-from agent.config import StoreSink, TokenSource
+from agent.config import StoreSink
 from agent.entries import AGENT, event_entry
 from agent.errors import ConfigError, InfluxDBError, JournalError, PerpfluxError
+from agent.influx import TokenSource
 from agent.influx_api import InfluxApi
 from agent.journal import Journal
 from agent.log import get_logger
@@ -22,7 +22,6 @@ from agent.preflight import Conflict, conflicts
 from agent.readback import Readback, read_back
 from agent.shipper import ShipperStatus
 
-TICK_S: Final = 15
 HOUR_S: Final = 3600
 SETTLE_S: Final = 300
 """An hour is read back when it has been over for so long."""
@@ -40,11 +39,10 @@ class Target(NamedTuple):
 
 
 class Auditor:
-    """Looks after one sink.
+    """Looks after one store.
 
     Args:
         sink: its name in the journal.
-        target: what is looked at now; None = nothing is shipped.
         journal: takes events.
         path: the journal's file.
         host: the `host` tag of events.
@@ -54,7 +52,6 @@ class Auditor:
     def __init__(
         self,
         sink: str,
-        target: Callable[[], Target | None],
         journal: Journal,
         path: Path,
         *,
@@ -62,7 +59,6 @@ class Auditor:
         clock: Clock,
     ) -> None:
         self._sink = sink
-        self._target = target
         self._journal = journal
         self._path = path
         self._host = host
@@ -76,7 +72,6 @@ class Auditor:
         self._readback: Readback | None = None
         self._hour_ns = slot_at(clock.now_ns(), HOUR_S)
         """The hour under way, or the last one: all before it are read back, or never will be."""
-        self._lost_points = 0
 
     @property
     def status(self) -> dict[str, Any]:
@@ -103,22 +98,8 @@ class Auditor:
             },
         }
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except Exception:  # noqa: BLE001  # it only looks: a bug here must not end the agent
-                self._log.exception("audit_crashed", sink=self._sink)
-            await self._clock.sleep(TICK_S)
-
-    async def look(self) -> None:
+    async def look(self, target: Target) -> None:
         """Do what is due."""
-        await self._tell_losses()
-        target = self._target()
-        if target is None:
-            self._checked = self._checked_ns = None
-            return
         if self._checked != self._due(target):
             await self._check_types(target)
         now_ns = self._clock.now_ns()
@@ -156,7 +137,8 @@ class Auditor:
                 sink=self._sink,
                 conflicts=text,
                 hint="InfluxDB will refuse such points: use another bucket, or delete what is of "
-                "the other type; `perpflux rejected replay --all` sends them again then",
+                f"the other type; `perpflux rejected replay --sink {self._sink} --all` sends them "
+                "again then",
             )
             await self._event("schema_conflict", text)
         self._conflicts = found
@@ -185,29 +167,21 @@ class Auditor:
                 sink=self._sink,
                 points=self._readback.missing,
                 where=text,
-                hint="InfluxDB acknowledged them and has them no longer; `perpflux replay` over "
-                "these windows sends them again",
+                hint="InfluxDB acknowledged them and has them no longer; `perpflux replay --sink "
+                f"{self._sink}` over these windows sends them again",
             )
             await self._event("points_missing", text)
-
-    async def _tell_losses(self) -> None:
-        """Say what memory could not hold while the journal took no writes."""
-        hold = self._journal.hold
-        if len(hold) or hold.lost_points == self._lost_points:
-            return
-        points = hold.lost_points - self._lost_points
-        text = f"{points} points were lost while the journal took no writes"
-        self._log.error("points_lost", points=points)
-        await self._event("points_lost", text)
-        self._lost_points = hold.lost_points
 
     def _api(self, target: Target) -> InfluxApi:
         return InfluxApi(str(target.store.url), target.token.read())
 
     async def _event(self, kind: str, text: str) -> None:
-        stamp_ns = self._clock.now_ns()
-        # A journal that refuses is the scheduler's news.
-        with suppress(JournalError):
-            await self._journal.append(
-                [event_entry(kind, text, source=AGENT, host=self._host, stamp_ns=stamp_ns)]
-            )
+        text = f"{self._sink}: {text}"
+        await note(self._journal, kind, text, host=self._host, stamp_ns=self._clock.now_ns())
+
+
+async def note(journal: Journal, kind: str, text: str, *, host: str, stamp_ns: int) -> None:
+    """Keep an event of the agent's own; a journal that refuses is the scheduler's news."""
+    event = event_entry(kind, text, source=AGENT, host=host, stamp_ns=stamp_ns)
+    with suppress(JournalError):
+        await journal.append([event])

@@ -76,6 +76,11 @@ class Stores:
         """Those that are shipped to."""
         return list(self._shippers)
 
+    @property
+    def targets(self) -> dict[str, Target]:
+        """What is shipped to, by name."""
+        return dict(self._targets)
+
     def status(self, name: str) -> ShipperStatus | None:
         """How shipping to it goes; None = nothing is shipped there."""
         shipper = self._shippers.get(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +20,6 @@ from agent.journal import History, Journal
 from agent.preflight import Conflict
 from agent.readback import Gap, Readback
 from agent.shipper import ShipperStatus
-from tests.journal.make import entry
 from tests.support.clock import START_NS, FakeClock
 
 HOUR_NS = 3600 * NS_PER_S
@@ -85,11 +83,14 @@ class Bench:
     auditor: Auditor
     journal: Journal
     path: Path
-    target: Target | None
+    target: Target
+
+    async def look(self) -> None:
+        """At the target, as it is now."""
+        await self.auditor.look(self.target)
 
     def shipping(self, **changes: Any) -> None:
         """The shipper's status changes."""
-        assert self.target is not None
         self.target = self.target._replace(shipping=replace(self.target.shipping, **changes))
 
     def events(self) -> list[str]:
@@ -105,17 +106,16 @@ def bench(journal: Journal, tmp_path: Path, clock: FakeClock) -> Bench:
     store = StoreSink(url="http://127.0.0.1:8086", org="o", bucket="b")
     token = TokenSource(None, {"INFLUXDB_V2_TOKEN": "secret"})
     path = tmp_path / "journal.db"
-    auditor = Auditor("influxdb", lambda: made.target, journal, path, host="h", clock=clock)
-    made = Bench(auditor, journal, path, Target(store, token, UP))
+    auditor = Auditor("influxdb", journal, path, host="h", clock=clock)
     assert token.read() == SecretStr("secret")
-    return made
+    return Bench(auditor, journal, path, Target(store, token, UP))
 
 
 async def test_types_are_checked_once(bench: Bench, looks: Looks) -> None:
     """At the start, before much is written, and not again as long as all goes well."""
     assert bench.auditor.status["preflight"]["state"] == "pending"
     for _ in range(3):
-        await bench.auditor.look()
+        await bench.look()
     assert looks.asked == ["types of o/b"]
     assert bench.auditor.status["preflight"] == {
         "state": "ok",
@@ -127,28 +127,24 @@ async def test_types_are_checked_once(bench: Bench, looks: Looks) -> None:
 
 async def test_types_are_checked_again_after_an_outage(bench: Bench, looks: Looks) -> None:
     """Not while the store is away, but as soon as it is back: it may be another one."""
-    await bench.auditor.look()
+    await bench.look()
     bench.shipping(state="backing_off", attempts=1, outages=1)
-    await bench.auditor.look()
+    await bench.look()
     assert len(looks.asked) == 1
     bench.shipping(state="shipping", attempts=0)
-    await bench.auditor.look()
-    await bench.auditor.look()
+    await bench.look()
+    await bench.look()
     assert len(looks.asked) == 2
 
 
 async def test_another_bucket_is_checked_anew(bench: Bench, looks: Looks) -> None:
-    """A reload may bring another store, or none, or one again."""
-    await bench.auditor.look()
-    assert bench.target is not None
+    """A reload may bring another store, and the first one again."""
+    await bench.look()
     first = bench.target
     bench.target = first._replace(store=first.store.model_copy(update={"bucket": "c"}))
-    await bench.auditor.look()
-    bench.target = None
-    await bench.auditor.look()
-    assert bench.auditor.status["preflight"]["state"] == "pending"
+    await bench.look()
     bench.target = first
-    await bench.auditor.look()
+    await bench.look()
     assert looks.asked == ["types of o/b", "types of o/c", "types of o/b"]
 
 
@@ -158,18 +154,19 @@ async def test_a_conflict_is_named_before_it_costs(
     """Once in the log, as an event and in the status; another conflict is news again."""
     looks.conflicts = [CONFLICT]
     with capture_logs() as logs:
-        await bench.auditor.look()
+        await bench.look()
         bench.shipping(outages=1)
         clock.advance(1)
-        await bench.auditor.look()
+        await bench.look()
     assert [log["event"] for log in logs] == ["schema_conflict"]
     assert logs[0]["conflicts"] == "snapshot.mid is integer in the bucket, float here"
     assert "another bucket" in logs[0]["hint"]
+    assert "rejected replay --sink influxdb --all" in logs[0]["hint"]
     assert bench.events() == ["schema_conflict"]
     assert bench.auditor.status["preflight"]["state"] == "conflict"
     looks.conflicts = []
     bench.shipping(outages=2)
-    await bench.auditor.look()
+    await bench.look()
     assert bench.auditor.status["preflight"]["state"] == "ok"
 
 
@@ -180,14 +177,14 @@ async def test_a_token_that_may_only_write_is_said_once(
     looks.error = InfluxDBError("run the query", "could not find bucket", "a token that may read")
     with capture_logs() as logs:
         for _ in range(3):
-            await bench.auditor.look()
+            await bench.look()
             clock.advance(3600 + 300)
     assert [(log["event"], log["log_level"]) for log in logs] == [("schema_unchecked", "info")]
     assert bench.auditor.status["preflight"]["state"] == "unchecked"
     assert bench.events() == []
     assert set(looks.asked) == {"types of o/b"}
     looks.error = None
-    await bench.auditor.look()
+    await bench.look()
     assert bench.auditor.status["preflight"]["state"] == "ok"
 
 
@@ -195,13 +192,13 @@ async def test_each_hour_is_read_back_once_it_is_over(
     bench: Bench, looks: Looks, clock: FakeClock
 ) -> None:
     """Five minutes later, one hour at a time; never one that began before the start."""
-    await bench.auditor.look()
+    await bench.look()
     looks.asked.clear()
     for _ in range(2 * 12):
         clock.advance(300)
-        await bench.auditor.look()
+        await bench.look()
     clock.advance(600)
-    await bench.auditor.look()
+    await bench.look()
     assert looks.asked == ["types of o/b", "hour 0 to 1", "types of o/b", "hour 1 to 2"]
 
 
@@ -210,22 +207,22 @@ async def test_a_clock_that_was_ahead_does_not_stop_it(
 ) -> None:
     """After a step back the hours of the new time are read back."""
     clock.step_wall(86_400 + 400)
-    await bench.auditor.look()
+    await bench.look()
     clock.step_wall(-86_400 - 400)
-    await bench.auditor.look()
+    await bench.look()
     looks.asked.clear()
     clock.advance(3600 + 300)
-    await bench.auditor.look()
+    await bench.look()
     assert looks.asked == ["types of o/b", "hour 0 to 1"]
 
 
 async def test_missing_points_are_named(bench: Bench, looks: Looks, clock: FakeClock) -> None:
     """Window and count, as an error, an event and in the status."""
     looks.gaps = (GAP, replace(GAP, source="variational", unsure=True))
-    await bench.auditor.look()
+    await bench.look()
     clock.advance(3600 + 300)
     with capture_logs() as logs:
-        await bench.auditor.look()
+        await bench.look()
     (log,) = logs
     assert (log["event"], log["log_level"], log["points"]) == ("points_missing", "error", 10)
     expected = (
@@ -233,43 +230,10 @@ async def test_missing_points_are_named(bench: Bench, looks: Looks, clock: FakeC
         "290 of 300 points are there"
     )
     assert expected in log["where"]
-    assert "perpflux replay" in log["hint"]
+    assert "perpflux replay --sink influxdb" in log["hint"]
     assert bench.events() == ["points_missing"]
     readback = bench.auditor.status["readback"]
     assert (readback["points"], readback["missing"], len(readback["gaps"])) == (1000, 10, 2)
-
-
-async def test_what_memory_could_not_hold_is_told(bench: Bench) -> None:
-    """Not before the journal takes writes again, and once: a hole must be visible as data."""
-    bench.target = None
-    hold = bench.journal.hold
-    hold.keep([entry(2)])
-    hold.lost_points = 7
-    with capture_logs() as logs:
-        await bench.auditor.look()
-        assert logs == []
-        hold.taken(1)
-        await bench.auditor.look()
-        await bench.auditor.look()
-    assert [(log["event"], log["points"]) for log in logs] == [("points_lost", 7)]
-    assert bench.events() == ["points_lost"]
-
-
-async def test_a_look_that_fails_does_not_end_it(
-    bench: Bench, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A defect here is logged, and the next look comes."""
-    looked: list[int] = []
-
-    async def broken() -> None:
-        looked.append(clock.now_ns())
-        raise RuntimeError("a bug") if len(looked) < 3 else asyncio.CancelledError
-
-    monkeypatch.setattr(bench.auditor, "look", broken)
-    with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
-        await bench.auditor.run()
-    assert [log["event"] for log in logs] == ["audit_crashed"] * 2
-    assert clock.slept_s == [15, 15]
 
 
 async def test_a_journal_that_refuses_is_no_reason_to_stop(
@@ -282,5 +246,5 @@ async def test_a_journal_that_refuses_is_no_reason_to_stop(
         raise JournalError("append to journal", "full")
 
     monkeypatch.setattr(bench.journal, "append", refuse)
-    await bench.auditor.look()
+    await bench.look()
     assert bench.auditor.status["preflight"]["state"] == "conflict"

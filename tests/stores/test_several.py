@@ -323,6 +323,8 @@ async def test_each_store_has_its_token_file_and_its_part_of_the_status(tmp_path
             status = await app.status()
             said = await app.line()
     assert stored_tickers(fakes["influxdb"]) == stored_tickers(fakes["cloud"]) == {"A"}
+    for store in (status, *status["sinks"].values()):
+        assert store["shipping"]["preflight"]["state"] == "pending"
     assert status["ledger"]["stored"] == status["sinks"]["cloud"]["ledger"]["stored"] == 1
     # Without a token_file none is sent, not that of another: this one wants one.
     refused = status["sinks"]["open"]

@@ -12,14 +12,19 @@ from typing import Final
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
+from agent.auditor import Auditor, Target
 from agent.clock import NS_PER_MS, NS_PER_S, parse_rfc3339_ns
-from agent.config import NoToken
+from agent.config import NoToken, StoreSink
 from agent.delivery import Delivered, Paused, WriteApi
 from agent.fates import BackOff, Park
 from agent.influx import InfluxDoor
+from agent.journal import Journal
+from agent.shipper import ShipperStatus
 from tests.shipping.bench import record
 from tests.stores.victoria import ADVISED, Victoria, victoria, vmauth
+from tests.support.clock import FakeClock
 from tests.support.program import perpflux, running
 from tests.support.recorded import recorded_venues
 
@@ -252,6 +257,24 @@ async def test_what_a_crash_of_the_store_lost_is_replayed(tmp_path: Path) -> Non
         assert done.code == 0, done.err
         (series,) = store.series('snapshot_mark_price{source="bybit"}')
         assert len(series.values) == 1
+
+
+async def test_what_it_has_cannot_be_looked_at(store: Victoria, tmp_path: Path) -> None:
+    """It knows no Flux: said once, and shipping is all there is to go by."""
+    clock, path = FakeClock(), tmp_path / "journal.db"
+    journal = await Journal.open(path, bytes_max=2**30, age_max_s=DAY_S, clock=clock)
+    auditor = Auditor("victoria", journal, path, host="h", clock=clock)
+    shipping = ShipperStatus("idle", None, None, None, None, 0)
+    try:
+        with capture_logs() as logs:
+            for _ in range(3):
+                await auditor.look(Target(StoreSink(url=store.url), NoToken(), shipping))
+                clock.advance(3600 + 300)
+    finally:
+        await journal.close()
+    assert [(log["event"], log["log_level"]) for log in logs] == [("schema_unchecked", "info")]
+    assert auditor.status["preflight"]["state"] == "unchecked"
+    assert auditor.status["readback"] is None
 
 
 async def test_a_store_without_room_is_waited_for(tmp_path: Path, now_s: int) -> None:
