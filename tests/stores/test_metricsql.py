@@ -65,7 +65,7 @@ def test_what_differs_names_the_tests_that_show_it() -> None:
     rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
     bare = [row for row in rows if "`test_" not in row and "the same test" not in row]
     assert [row.split("|")[1].strip() for row in bare] == [
-        "`perpflux query`, `backlog --verify`, `bootstrap`, check of field types"
+        "`perpflux query`, `backlog --verify`, `bootstrap`"
     ]
 
 
