@@ -310,6 +310,18 @@ def test_an_alert_leads_to_a_panel(rule: alerts.Rule) -> None:
     assert "${" not in TEXTS[f"alert {rule.name}"]
 
 
+@pytest.mark.parametrize("rule", [*alerts.RULES, alerts.CARRY], ids=lambda rule: rule.name)
+def test_an_alert_says_its_value_or_that_there_is_none(rule: alerts.Rule) -> None:
+    """Grafana 9.3 shows a template that formats a missing value as it is written."""
+    (built,) = alerts.document((rule,), "test", DOCUMENTS)["groups"][0]["rules"]
+    summary = built["annotations"]["summary"]
+    known, separator, unknown = summary.partition("{{ else }}")
+    assert known.startswith("{{ with $values.B }}")
+    assert ".Value }}" in known
+    assert separator
+    assert re.fullmatch(r"[^{}]{10,}\{\{ end \}\}", unknown)
+
+
 def test_alert_rules_have_names_of_their_own() -> None:
     """Two rules with one uid would replace one another."""
     names = Counter(rule.name for rule in (*alerts.RULES, alerts.CARRY))

@@ -34,7 +34,8 @@ class Rule:
         window_s: what `v.timeRangeStart` is before now.
         no_data: state when the query finds nothing.
         severity: a label to route by.
-        summary: one line, with Grafana's templates.
+        summary: one line, with Grafana's templates; `.Value` is the newest value.
+        nothing: the same where the query finds nothing.
         todo: what to do.
         panel: dashboard uid and title of the panel that shows it.
     """
@@ -48,6 +49,7 @@ class Rule:
     no_data: str
     severity: str
     summary: str
+    nothing: str
     todo: str
     panel: tuple[str, str]
 
@@ -62,7 +64,9 @@ RULES: Final = (
         _DAY_S,
         "Alerting",
         "critical",
-        "The newest quote of {{ $labels.source }} is {{ $values.B }} s old (limit 180 s).",
+        "The newest quote of {{ $labels.source }} is {{ humanizeDuration .Value }} old "
+        "(limit 3m 0s).",
+        "No quote of Variational in a day.",
         "Look at `perpflux doctor` and at the events. Without this venue in the configuration: "
         "remove this rule.",
         ("perps-agent", "Oldest quote"),
@@ -76,7 +80,9 @@ RULES: Final = (
         _DAY_S,
         "Alerting",
         "critical",
-        "The newest quote of {{ $labels.source }} is {{ $values.B }} s old (limit 15 s).",
+        "The newest quote of {{ $labels.source }} is {{ humanizeDuration .Value }} old "
+        "(limit 15s).",
+        "No quote of Bybit in a day.",
         "Look at `perpflux doctor` and at the events. Polling it less than every 10 s: raise the "
         "limit. Without this venue in the configuration: remove this rule.",
         ("perps-agent", "Oldest quote"),
@@ -90,7 +96,8 @@ RULES: Final = (
         _DAY_S,
         "Alerting",
         "critical",
-        "No sign of life from {{ $labels.host }} for {{ $values.B }} s.",
+        "No sign of life from {{ $labels.host }} for {{ humanizeDuration .Value }}.",
+        "No sign of life from any agent in a day.",
         "Is the service running (`systemctl status perpflux`)? Does it reach InfluxDB? What it "
         "collected meanwhile is in its journal and ships by itself.",
         ("perps-agent", "Last heard of"),
@@ -104,7 +111,8 @@ RULES: Final = (
         900,
         "OK",
         "critical",
-        "{{ $labels.host }} lost {{ $values.B }} points in the last 15 minutes.",
+        "{{ $labels.host }} lost {{ .Value }} points in the last 15 minutes.",
+        "No agent said anything in the last 15 minutes.",
         "`perpflux rejected list` shows what InfluxDB refused and why. Evicted points: the journal "
         "reached its bounds before they could be sent.",
         ("perps-agent", "Points lost"),
@@ -118,7 +126,8 @@ RULES: Final = (
         900,
         "OK",
         "warning",
-        "The oldest point that waits on {{ $labels.host }} is {{ $values.B }} s old.",
+        "The oldest point that waits on {{ $labels.host }} is {{ humanizeDuration .Value }} old.",
+        "No agent said anything in the last 15 minutes.",
         "InfluxDB was away, refuses, or is slower than what comes in: see `perpflux backlog`.",
         ("perps-agent", "Oldest point not sent"),
     ),
@@ -131,7 +140,9 @@ RULES: Final = (
         600,
         "OK",
         "warning",
-        "{{ $labels.source }}: only {{ $values.B }} of the polls of 10 minutes succeeded.",
+        "{{ $labels.source }}: only {{ humanizePercentage .Value }} of the polls of 10 "
+        "minutes succeeded.",
+        "No poll in 10 minutes.",
         "The events say why; `perpflux doctor` asks the venue.",
         ("perps-agent", "Polls that succeeded"),
     ),
@@ -146,7 +157,8 @@ CARRY: Final = Rule(
     600,
     "OK",
     "info",
-    "{{ $labels.ticker }}: funding gap between venues is {{ $values.B }} a year.",
+    "{{ $labels.ticker }}: funding gap between venues is {{ humanizePercentage .Value }} a year.",
+    "No funding of both venues in 10 minutes.",
     "The ranking says where to be short and long, and what it costs.",
     ("perps-funding", "Carry ranking"),
 )
@@ -184,9 +196,14 @@ def _rule(rule: Rule, dashboards: Mapping[str, Json]) -> Json:
         "noDataState": rule.no_data,
         "execErrState": "Error",
         "labels": {"severity": rule.severity, "service": "perpflux"},
-        "annotations": {"summary": rule.summary, "description": rule.todo},
+        "annotations": {"summary": _summary(rule), "description": rule.todo},
         "data": [_query(rule), _newest(), _limit(rule)],
     }
+
+
+def _summary(rule: Rule) -> str:
+    """With what is known: a template that formats a missing value is shown as it is written."""
+    return "{{ with $values.B }}" + rule.summary + "{{ else }}" + rule.nothing + "{{ end }}"
 
 
 def _query(rule: Rule) -> Json:
