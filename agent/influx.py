@@ -15,17 +15,16 @@ from typing import Any, Final, Protocol
 import aiohttp
 from pydantic import SecretStr
 
-from agent import __version__
 from agent.clock import NS_PER_MS, SYSTEM_CLOCK, Clock
 from agent.errors import ConfigError
 from agent.fates import TOKEN_UNREADABLE, Answer, shortened
+from agent.influx_client import connect, service
 from agent.retry_after import retry_after_s
 
-__all__ = ["Answer", "InfluxDoor", "TokenSource", "client_library"]
+__all__ = ["Answer", "InfluxDoor", "TokenSource"]
 
 TIMEOUT_S: Final = 10
 """Bound on one write, from connecting to the end of the answer."""
-CONNECTIONS_MAX: Final = 2
 ANSWER_BYTES_MIN: Final = 65_536
 ANSWER_FACTOR: Final = 3
 """Bound on an answer: 64 KiB, and this many times what was sent, uncompressed: a 400 repeats each
@@ -159,34 +158,13 @@ class InfluxDoor:
 
     def _connect(self) -> None:
         assert self._secret is not None, "the token is taken before anything is sent"
-        client_class, service_class = client_library()
-        self._client = client_class(
-            self._url,
-            token=self._secret.get_secret_value(),
-            org=self._org,
-            enable_gzip=False,
-            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-            connection_pool_maxsize=CONNECTIONS_MAX,
-            # A redirect would take the token somewhere else.
-            allow_redirects=False,
-        )
-        self._client.api_client.user_agent = f"perpflux/{__version__}"
-        self._writes = service_class(self._client.api_client)
+        self._client = connect(self._url, self._secret, self._timeout_s)
+        self._writes = service(self._client, "write_service", "WriteService")
 
     def _masked(self, text: str) -> str:
         """A proxy's page may show the request it got."""
         secret = self._secret.get_secret_value() if self._secret else ""
         return text.replace(secret, "***") if secret else text
-
-
-def client_library() -> tuple[Any, Any]:
-    """The two classes that are used. Importing them takes 0.2 s and 13 MB: only for a store."""
-    from influxdb_client.client.influxdb_client_async import (  # noqa: PLC0415  # see above
-        InfluxDBClientAsync,
-    )
-    from influxdb_client.service.write_service import WriteService  # noqa: PLC0415  # see above
-
-    return InfluxDBClientAsync, WriteService
 
 
 def answer_of(

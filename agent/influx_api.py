@@ -12,16 +12,15 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from importlib import import_module
 from typing import Any, Final, NamedTuple, Self
 
 import aiohttp
 from pydantic import SecretStr
 
-from agent import __version__
 from agent.errors import InfluxDBError
 from agent.fates import shortened
 from agent.influx import answer_of
+from agent.influx_client import connect, service
 from agent.queries.faults import explained
 from agent.queries.rows import Row, RowReader
 
@@ -31,7 +30,6 @@ TIMEOUT_S: Final = 20
 """Bound on a management request."""
 DOCUMENT_BYTES_MAX: Final = 16 * 2**20
 MESSAGE_BYTES_MAX: Final = 65_536
-CONNECTIONS_MAX: Final = 2
 ADMIN: Final = "admin"
 """The first user of a server that is set up here."""
 RUN: Final = "run the query"
@@ -104,20 +102,7 @@ class InfluxApi:
 
     async def __aenter__(self) -> Self:
         """Make the pool of connections; nothing is sent yet."""
-        # Importing the client takes 0.2 s, which only those pay who use it.
-        from influxdb_client.client.influxdb_client_async import (  # noqa: PLC0415
-            InfluxDBClientAsync,
-        )
-
-        self._client: Any = InfluxDBClientAsync(
-            self._url,
-            token=self._token.get_secret_value() if self._token else "",
-            timeout=aiohttp.ClientTimeout(total=QUERY_TIMEOUT_S),
-            connection_pool_maxsize=CONNECTIONS_MAX,
-            # A redirect would take the token somewhere else.
-            allow_redirects=False,
-        )
-        self._client.api_client.user_agent = f"perpflux/{__version__}"
+        self._client = connect(self._url, self._token, QUERY_TIMEOUT_S)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -132,7 +117,7 @@ class InfluxApi:
         An InfluxDBError shows the line of the text that is wrong where InfluxDB names one.
         """
         query = {"query": flux, "type": "flux", "dialect": _DIALECT}
-        ask = self._service("query_service", "QueryService").post_query_async
+        ask = service(self._client, "query_service", "QueryService").post_query_async
         try:
             response = await ask(org=org, query=query, _preload_content=False)
             async with response:
@@ -152,7 +137,7 @@ class InfluxApi:
 
     async def version(self) -> str:
         """The version of an InfluxDB that is well; "" = what answers does not say it is one."""
-        ask = self._service("health_service", "HealthService").get_health_async
+        ask = service(self._client, "health_service", "HealthService").get_health_async
         health = await self._ask("ask InfluxDB how it is", ask, _absent={}, _strange={})
         return str(health.get("version", ""))
 
@@ -160,7 +145,7 @@ class InfluxApi:
 
     async def setup_allowed(self) -> bool:
         """Whether the server is new: it has no user yet."""
-        ask = self._service("setup_service", "SetupService").get_setup_async
+        ask = service(self._client, "setup_service", "SetupService").get_setup_async
         answer = await self._ask("ask whether InfluxDB is new", ask)
         return bool(answer.get("allowed"))
 
@@ -176,20 +161,20 @@ class InfluxApi:
             "retentionPeriodSeconds": retention_s,
             "token": token.get_secret_value(),
         }
-        ask = self._service("setup_service", "SetupService").post_setup_async
+        ask = service(self._client, "setup_service", "SetupService").post_setup_async
         await self._ask("set up InfluxDB", ask, wanted)
 
     # Organisations and buckets
 
     async def find_org(self, name: str) -> str | None:
         """The id of the organisation of this name; None = there is none."""
-        ask = self._service("organizations_service", "OrganizationsService").get_orgs_async
+        ask = service(self._client, "organizations_service", "OrganizationsService").get_orgs_async
         found = await self._ask(f"look for org {name}", ask, org=name, _absent={"orgs": []})
         return next((str(each["id"]) for each in found["orgs"] if each["name"] == name), None)
 
     async def create_org(self, name: str) -> str:
         """Make an organisation; its id."""
-        ask = self._service("organizations_service", "OrganizationsService").post_orgs_async
+        ask = service(self._client, "organizations_service", "OrganizationsService").post_orgs_async
         return str((await self._ask(f"create org {name}", ask, {"name": name}))["id"])
 
     async def find_bucket(self, org_id: str, name: str) -> Bucket | None:
@@ -201,7 +186,7 @@ class InfluxApi:
         return await self._bucket_of(name, org=org)
 
     async def _bucket_of(self, name: str, **where: str) -> Bucket | None:
-        ask = self._service("buckets_service", "BucketsService").get_buckets_async
+        ask = service(self._client, "buckets_service", "BucketsService").get_buckets_async
         none: Document = {"buckets": []}
         found = await self._ask(
             f"look for bucket {name}", ask, _absent=none, _strange=None, name=name, **where
@@ -211,12 +196,12 @@ class InfluxApi:
     async def create_bucket(self, org_id: str, name: str, retention_s: int) -> Bucket:
         """Make a bucket; retention_s 0 = for ever."""
         wanted = {"orgID": org_id, "name": name, "retentionRules": _rules(retention_s)}
-        ask = self._service("buckets_service", "BucketsService").post_buckets_async
+        ask = service(self._client, "buckets_service", "BucketsService").post_buckets_async
         return _bucket(await self._ask(f"create bucket {name}", ask, wanted))
 
     async def set_retention(self, bucket_id: str, retention_s: int) -> None:
         """Change how long a bucket keeps its points; 0 = for ever."""
-        ask = self._service("buckets_service", "BucketsService").patch_buckets_id_async
+        ask = service(self._client, "buckets_service", "BucketsService").patch_buckets_id_async
         wanted = {"retentionRules": _rules(retention_s)}
         await self._ask("set the bucket's retention", ask, bucket_id, wanted)
 
@@ -224,26 +209,26 @@ class InfluxApi:
 
     async def find_task(self, org_id: str, name: str) -> Task | None:
         """The task of this name; None = there is none."""
-        ask = self._service("tasks_service", "TasksService").get_tasks_async
+        ask = service(self._client, "tasks_service", "TasksService").get_tasks_async
         found = await self._ask(f"look for task {name!r}", ask, org_id=org_id, name=name)
         return next((_task(each) for each in found["tasks"] if each["name"] == name), None)
 
     async def create_task(self, org_id: str, flux: str) -> None:
         """Make a task that is active from now on; its text says its name and when it runs."""
-        ask = self._service("tasks_service", "TasksService").post_tasks_async
+        ask = service(self._client, "tasks_service", "TasksService").post_tasks_async
         wanted = {"orgID": org_id, "flux": flux, "status": "active"}
         await self._ask("create the task", ask, wanted)
 
     async def update_task(self, task_id: str, flux: str) -> None:
         """Give a task another text."""
-        ask = self._service("tasks_service", "TasksService").patch_tasks_id_async
+        ask = service(self._client, "tasks_service", "TasksService").patch_tasks_id_async
         await self._ask("update the task", ask, task_id, {"flux": flux})
 
     # Tokens
 
     async def authorizations(self, org_id: str) -> list[Authorization]:
         """Every token's record that this token may see."""
-        ask = self._service("authorizations_service", "AuthorizationsService")
+        ask = service(self._client, "authorizations_service", "AuthorizationsService")
         found = await self._ask("list tokens", ask.get_authorizations_async, org_id=org_id)
         return [_authorization(each) for each in found["authorizations"]]
 
@@ -259,7 +244,7 @@ class InfluxApi:
                 for each in sorted(permissions)
             ],
         }
-        ask = self._service("authorizations_service", "AuthorizationsService")
+        ask = service(self._client, "authorizations_service", "AuthorizationsService")
         made = await self._ask(
             f"create token {description!r}", ask.post_authorizations_async, wanted
         )
@@ -267,16 +252,10 @@ class InfluxApi:
 
     async def delete_authorization(self, authorization_id: str) -> None:
         """Revoke a token."""
-        ask = self._service("authorizations_service", "AuthorizationsService")
+        ask = service(self._client, "authorizations_service", "AuthorizationsService")
         await self._ask("revoke a token", ask.delete_authorizations_id_async, authorization_id)
 
     # HTTP
-
-    def _service(self, module: str, name: str) -> Any:
-        """One of the client's services, imported when it is first used."""
-        return getattr(import_module(f"influxdb_client.service.{module}"), name)(
-            self._client.api_client
-        )
 
     async def _ask(
         self,

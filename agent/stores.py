@@ -13,8 +13,9 @@ from agent.clock import NS_PER_S, Clock
 from agent.config import Config, NatsSink, NoToken, StoreSink, TokenSource
 from agent.delivery import Destination, WriteApi
 from agent.errors import JournalError
-from agent.influx import InfluxDoor, client_library
+from agent.influx import InfluxDoor
 from agent.influx import TokenSource as Token
+from agent.influx_client import prepare
 from agent.journal import Journal
 from agent.journal.database import MAIN_SINK
 from agent.log import get_logger
@@ -133,8 +134,8 @@ class Stores:
         self._targets[name] = target
         self._destinations[name] = to
         if isinstance(target[0], StoreSink):
-            # Beside the first polls, not after them: it takes 0.2 s.
-            asyncio.get_running_loop().run_in_executor(None, client_library)
+            # Beside the first polls, not after them.
+            asyncio.get_running_loop().run_in_executor(None, prepare)
         # A journal that takes no writes now is asked again by `_ship`.
         with suppress(JournalError):
             await self._journal.add_sink(name)
