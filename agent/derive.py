@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Sequence
 from decimal import Context, Decimal, InvalidOperation, localcontext
+from functools import partial
 from typing import Final, TypeVar
 
 from agent.clock import NS_PER_MS
@@ -196,12 +197,11 @@ def first_known(first: Column, second: Column) -> PlainColumn:
 
 def age_ms(received_ns: int, stamps_ns: Sequence[int | None]) -> PlainColumn:
     """Receipt minus stamp in whole milliseconds, at least 0; missing where there is no stamp."""
-    return PlainColumn(
-        [
-            "" if stamp_ns is None else str(max(0, (received_ns - stamp_ns) // NS_PER_MS))
-            for stamp_ns in stamps_ns
-        ]
-    )
+    return PlainColumn(each(partial(_age_ms, received_ns), stamps_ns))
+
+
+def _age_ms(received_ns: int, stamp_ns: int | None) -> str:
+    return "" if stamp_ns is None else str(max(0, (received_ns - stamp_ns) // NS_PER_MS))
 
 
 def each(function: Callable[[KeyT], ValueT], column: Sequence[KeyT]) -> list[ValueT]:

@@ -43,8 +43,8 @@ def rows_of(cells: list[tuple[str, tuple[str, ...]]], fields: list[str], extra: 
     )
 
 
-BYBIT_FIELDS = ["mark_price", *bybit_wire._PUBLISHED]
-BYBIT_EXTRA = list(bybit_wire._EXTRA)
+BYBIT_ROWS = bybit_wire.rows_of([], [], [], {})
+BYBIT_FIELDS, BYBIT_EXTRA = list(BYBIT_ROWS.columns), list(BYBIT_ROWS.extra)
 VARIATIONAL_FIELDS = """
     mark_price volume_24h long_oi short_oi funding_rate funding_interval_s best_bid best_ask
     bid_1k ask_1k bid_100k ask_100k bid_1m ask_1m

@@ -35,24 +35,7 @@ KNOWN_KEYS: Final = frozenset(
     """.split()
 ).union("retCode retMsg result result.category result.list retExtInfo time".split())
 
-_PUBLISHED: Final = {
-    "index_price": "indexPrice",
-    "last_price": "lastPrice",
-    "best_bid": "bid1Price",
-    "best_ask": "ask1Price",
-    "funding_rate": "fundingRate",
-    "long_oi": "openInterest",
-    "volume_24h": "volume24h",
-    "volume_24h_usd": "turnover24h",
-}
-"""Field of the schema to key of the row, where the text is taken over as it is."""
-_EXTRA: Final = {
-    "interval_h": "fundingIntervalHour",
-    "next_funding_ms": "nextFundingTime",
-    "single_oi_usd": "singleOpenInterestValue",
-    "both_oi_usd": "openInterestValue",
-}
-_TOP: Final = {"bid_1k": "bid1Price", "ask_1k": "ask1Price"}
+_TOP: Final = {"bid_1k": "best_bid", "ask_1k": "best_ask"}
 _BOOK_PRICES: Final = tuple(f"{side}_{size}" for size in NOTIONALS for side in ("bid", "ask"))
 _MS: Final = Decimal("0.001")
 _SECONDS_PER_HOUR: Final = 3600
@@ -178,16 +161,29 @@ def rows_of(
         stamps_ns: the time of each row's answer.
         books: symbol to its order book: then its prices and its time count.
     """
-    by_key = {key: [getattr(row, key) or "" for row in rows] for key in Row.__struct_fields__}
-    columns = {field: by_key[key] for field, key in _PUBLISHED.items()}
-    columns["mark_price"] = [
-        mark or last for mark, last in zip(by_key["markPrice"], by_key["lastPrice"], strict=True)
-    ]
+    last_prices = [row.lastPrice or "" for row in rows]
+    columns = {
+        "mark_price": [row.markPrice or last for row, last in zip(rows, last_prices, strict=True)],
+        "index_price": [row.indexPrice or "" for row in rows],
+        "last_price": last_prices,
+        "best_bid": [row.bid1Price or "" for row in rows],
+        "best_ask": [row.ask1Price or "" for row in rows],
+        "funding_rate": [row.fundingRate or "" for row in rows],
+        "long_oi": [row.openInterest or "" for row in rows],
+        "volume_24h": [row.volume24h or "" for row in rows],
+        "volume_24h_usd": [row.turnover24h or "" for row in rows],
+    }
+    extra = {
+        "interval_h": [row.fundingIntervalHour or "" for row in rows],
+        "next_funding_ms": [row.nextFundingTime or "" for row in rows],
+        "single_oi_usd": [row.singleOpenInterestValue or "" for row in rows],
+        "both_oi_usd": [row.openInterestValue or "" for row in rows],
+    }
     if books:
         found = [books.get(row.symbol) for row in rows]
         for name in _BOOK_PRICES:
             # Without its order book the top of it stands for a size of 1k.
-            top = by_key[_TOP[name]] if name in _TOP else [""] * len(rows)
+            top = columns[_TOP[name]] if name in _TOP else [""] * len(rows)
             columns[name] = [
                 book.prices[name] if book else price for book, price in zip(found, top, strict=True)
             ]
@@ -195,12 +191,7 @@ def rows_of(
             book.matched_ns if book and book.matched_ns is not None else stamp_ns
             for book, stamp_ns in zip(found, stamps_ns, strict=True)
         ]
-    return Rows(
-        tickers=tickers,
-        columns=columns,
-        quotes_updated_ns=stamps_ns,
-        extra={name: by_key[key] for name, key in _EXTRA.items()},
-    )
+    return Rows(tickers=tickers, columns=columns, quotes_updated_ns=stamps_ns, extra=extra)
 
 
 def columns_of(rows: Rows, slot_ns: int, received_ns: int) -> Columns:
@@ -216,11 +207,15 @@ def columns_of(rows: Rows, slot_ns: int, received_ns: int) -> Columns:
         )
     columns["funding_interval_s"] = interval_s
     columns["funding_apr"] = derive.annualised(columns["funding_rate"], interval_s)
-    columns["oi_usd"] = derive.first_known(
-        extra["single_oi_usd"], derive.halved(extra["both_oi_usd"])
-    )
+    columns["oi_usd"] = _one_side(extra["single_oi_usd"], extra["both_oi_usd"])
     columns["quote_age_ms"] = derive.age_ms(received_ns, rows.quotes_updated_ns)
     return columns
+
+
+def _one_side(single: derive.Column, both: derive.Column) -> PlainColumn:
+    """Open interest of one side as published, or half of both sides where it is not."""
+    needed = ["" if one else two for one, two in zip(single, both, strict=True)]
+    return derive.first_known(single, derive.halved(needed))
 
 
 def _hours_as_seconds(hours: str) -> str:

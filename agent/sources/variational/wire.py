@@ -22,11 +22,7 @@ from agent.sources.rows import UNREADABLE, Rows, decode_each
 
 FUNDING_RATE_MAX: Final = Decimal("175.2")
 """|funding_rate| above this is another unit than a fraction per year."""
-TIERS: Final = (("base", "best"), ("size_1k", "1k"), ("size_100k", "100k"), ("size_1m", "1m"))
-_SIDE_FIELDS: Final = {
-    tier: ("best_bid", "best_ask") if size == "best" else (f"bid_{size}", f"ask_{size}")
-    for tier, size in TIERS
-}
+_TIERS: Final = ("base", "size_1k", "size_100k", "size_1m")
 KNOWN_KEYS: Final = frozenset(
     """
     num_markets loss_refund loss_refund.pool_size loss_refund.refunded_24h listings
@@ -36,7 +32,7 @@ KNOWN_KEYS: Final = frozenset(
     listings.funding_rate listings.funding_interval_s listings.base_spread_bps listings.quotes
     listings.quotes.updated_at
     """.split()
-).union(f"listings.quotes.{tier}{side}" for tier, _ in TIERS for side in ("", ".bid", ".ask"))
+).union(f"listings.quotes.{tier}{side}" for tier in _TIERS for side in ("", ".bid", ".ask"))
 
 
 class Quote(msgspec.Struct, gc=False):
@@ -162,11 +158,16 @@ def rows_of(listings: Sequence[Listing]) -> Rows:
         ],
         "funding_interval_s": [str(interval) if interval else "" for interval in intervals],
     }
-    for tier, _ in TIERS:
-        tier_quotes = [getattr(each, tier) or _NO_QUOTE for each in quotes]
-        bid_field, ask_field = _SIDE_FIELDS[tier]
-        columns[bid_field] = [quote.bid or "" for quote in tier_quotes]
-        columns[ask_field] = [quote.ask or "" for quote in tier_quotes]
+    tiers = {
+        "best": [each.base or _NO_QUOTE for each in quotes],
+        "1k": [each.size_1k or _NO_QUOTE for each in quotes],
+        "100k": [each.size_100k or _NO_QUOTE for each in quotes],
+        "1m": [each.size_1m or _NO_QUOTE for each in quotes],
+    }
+    for size, of_size in tiers.items():
+        bid, ask = ("best_bid", "best_ask") if size == "best" else (f"bid_{size}", f"ask_{size}")
+        columns[bid] = [quote.bid or "" for quote in of_size]
+        columns[ask] = [quote.ask or "" for quote in of_size]
     return Rows(
         tickers=[listing.ticker for listing in listings],
         columns=columns,
@@ -202,7 +203,10 @@ def implausible_rows(columns: Columns) -> set[int]:
     bad.update(
         row
         for row, rate in enumerate(columns["funding_rate"])
-        if rate and not -FUNDING_RATE_MAX <= Decimal(rate) <= FUNDING_RATE_MAX
+        # With a point among the first three characters at most two digits stand before it.
+        if rate.find(".", 0, 3) < 0
+        and rate
+        and not -FUNDING_RATE_MAX <= Decimal(rate) <= FUNDING_RATE_MAX
     )
     return bad
 
