@@ -26,6 +26,8 @@ JOURNAL_POLLS: Final = 40
 EXPORT_POLLS: Final = (60, 600)
 DAY_POLLS: Final = (144, 1440)
 """The same for the long run: a day of a poll every ten minutes, and of one a minute."""
+GROWTH_MINUTES_MIN: Final = 30
+"""Watched for less, a process is still settling, and a slope says nothing."""
 FLOOR: Final = "orjson.loads"
 _RATIO_HEAD: Final = ("variant", "CPU a poll", "ratio")
 
@@ -299,7 +301,7 @@ def process(report: Report, folder: Path, minutes: float) -> None:
                 "% of a core",
             ),
             One("its resident memory", shipping.rss_mib, 60, "MiB"),
-            One("its growth", max(0.0, shipping.slope_kib_per_min), 20, "KiB/min"),
+            *_growth_target(shipping),
             target("start to the first point in InfluxDB", first, 1.5, unit="s"),
             target("`perpflux --help`", help_ms, 150, unit="ms"),
         ],
@@ -315,7 +317,7 @@ def process(report: Report, folder: Path, minutes: float) -> None:
                     f"{each.core_percent:.2f} %",
                     f"{each.core_percent * MS_PER_PERCENT / floor_ms:.1f}",
                     f"{each.rss_mib:.1f} MiB",
-                    f"{each.slope_kib_per_min:+.1f} KiB/min",
+                    f"{each.slope_kib_per_min:+.1f} KiB/min" if _settled(each) else "",
                     f"{each.minutes:g} min",
                     str(each.writes),
                 )
@@ -323,6 +325,15 @@ def process(report: Report, folder: Path, minutes: float) -> None:
             ],
         ),
     )
+
+
+def _growth_target(watched: program.Footprint) -> list[One]:
+    growth = One("its growth", max(0.0, watched.slope_kib_per_min), 20, "KiB/min")
+    return [growth] if _settled(watched) else []
+
+
+def _settled(watched: program.Footprint) -> bool:
+    return watched.minutes >= GROWTH_MINUTES_MIN
 
 
 def _fresh_counterparts() -> Iterator[str]:
