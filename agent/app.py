@@ -319,4 +319,4 @@ class App:
     def _say_notes(self) -> None:
         """Log what the journal has to say, once."""
         while self.journal.notes:
-            self._log.warning("journal_notice", text=self.journal.notes.pop(0))
+            self._log.error("journal_notice", text=self.journal.notes.pop(0))

@@ -142,6 +142,6 @@ class Sink:
         while True:
             await self._clock.sleep(STATE_EVERY_S)
             for note in self._box.notes:
-                self._log.warning("journal_notice", text=note)
+                self._log.error("journal_notice", text=note)
             self._box.notes.clear()
             self._log.info("sink", **await self.state())

@@ -56,8 +56,14 @@ class Census:
     unsure: set[tuple[str, int]] = field(default_factory=set)
 
 
+_TAKEN: Final = "FROM record WHERE instr(source, '/') = 0"
+"""Records of slots that a source took; see `agent.journal.records.venue_of`."""
+
+
 def extent(path: Path) -> tuple[int, int] | None:
-    """The first and the last slot of the journal, ns; None = it has no record.
+    """The first and the last slot that a source took, ns; None = there is none.
+
+    Settlements and imported rows are older than the journal: they do not count.
 
     Raises:
         JournalError: the journal cannot be read.
@@ -65,7 +71,7 @@ def extent(path: Path) -> tuple[int, int] | None:
     try:
         with garbled_is_corrupt(), closing(connect(path, read_only=True)) as connection:
             first_ns, last_ns = connection.execute(
-                "SELECT (SELECT min(slot_ns) FROM record), (SELECT max(slot_ns) FROM record)"
+                f"SELECT (SELECT min(slot_ns) {_TAKEN}), (SELECT max(slot_ns) {_TAKEN})"
             ).fetchone()
     except sqlite3.Error as error:
         raise explain(error, "count journal", path) from error

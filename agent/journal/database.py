@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -36,6 +37,8 @@ _NAMES_MAX: Final = 1000
 """Files that may be set aside under one second's name."""
 
 _COMPANIONS: Final = ("", "-wal", "-shm")
+_BEGINNING_BYTES: Final = 4096
+"""So much of a file shows what it is: a page of SQLite."""
 _MAGIC: Final = b"SQLite format 3\x00"
 _WAL_MODE: Final = b"\x02\x02"
 """Bytes 18 and 19 of the header. https://www.sqlite.org/fileformat2.html#the_database_header"""
@@ -113,6 +116,7 @@ _OUTSIDE: Final = _PASSING | {
 }
 """Not the file's fault: its surroundings do not let it."""
 
+_OWN_PATH: Final = "give perpflux a journal.path of its own; this file was left as it is"
 _FOLDER_HINT: Final = (
     "journal.path must lie in a folder this user can write; in a container or a unit file, "
     "mount it writable"
@@ -202,6 +206,8 @@ def open_database(
         fault = condemned
         if there and not fault:
             main = "" in there
+            if main:
+                _refuse_foreign(path)
             fault = _fault(path, now_ns, notes, thorough) if main else "its main file is gone"
         if fault and there:
             aside = _set_aside(path, _COMPANIONS, now_ns)
@@ -227,6 +233,7 @@ def fault_of(path: Path) -> str:
     Raises:
         JournalError: it cannot be opened, or is another program's.
     """
+    _refuse_foreign(path)
     try:
         with garbled_is_corrupt(), closing(connect(path, read_only=True)) as connection:
             return _examine(connection, path, thorough=True)
@@ -263,6 +270,27 @@ def _make_schema(connection: sqlite3.Connection) -> None:
 
 def _shape(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
     return set(connection.execute(_SHAPE))
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise JournalError for what never was a journal: a device, a text. It is left as it is."""
+    kind = "" if path.is_file() or path.is_dir() else "no plain file"
+    if path.is_file():
+        with path.open("rb") as file:
+            beginning = file.read(_BEGINNING_BYTES)
+        if not beginning.startswith(_MAGIC) and _is_text(beginning):
+            kind = "a text"
+    if kind:
+        raise JournalError("open journal", f"{path} is {kind}", _OWN_PATH)
+
+
+def _is_text(beginning: bytes) -> bool:
+    """Whether these are somebody's words; a broken database has zeros in it."""
+    try:
+        words = getincrementaldecoder("utf-8")().decode(beginning)
+    except UnicodeDecodeError:
+        return False
+    return bool(words) and "\0" not in words
 
 
 def _fault(path: Path, now_ns: int, notes: list[str], thorough: bool) -> str:  # noqa: FBT001
@@ -307,7 +335,7 @@ def _examine(connection: sqlite3.Connection, path: Path, thorough: bool) -> str:
             raise JournalError(
                 "open journal",
                 f"{path} is a database of another program",
-                "give perpflux a journal.path of its own; this file was left as it is",
+                _OWN_PATH,
             )
         return "its header is damaged" if tables else "no journal was made in it"
     if not 0 < version <= VERSION_MAX:

@@ -156,7 +156,7 @@ def test_forgotten_rejections_make_it_unsure(
 def test_the_extent_is_that_of_the_slots(store: Store, path: Path) -> None:
     """First and last slot, whatever the order; nothing of an empty journal."""
     assert census.extent(path) is None
-    store.append([poll(7, "A"), poll(3, "A"), poll(5, "A")])
+    store.append([funding(-3600, "A"), poll(7, "A"), poll(3, "A"), poll(5, "A"), funding(9, "A")])
     assert census.extent(path) == (START_NS + 3 * NS_PER_S, START_NS + 7 * NS_PER_S)
 
 

@@ -142,11 +142,11 @@ def test_so_many_broken_files_are_kept(path: Path) -> None:
     """Several may be set aside in one second; of too many the oldest go."""
     clock = FakeClock()
     for n in range(database.ASIDE_MAX + 2):
-        path.write_text(f"garbage {n}")
+        path.write_bytes(b"\0garbage %d" % n)
         store_at(path, clock=clock).close()
         clock.advance(n % 2)
     kept = sorted(f for f in path.parent.iterdir() if "corrupt" in f.name)
-    assert [f.read_text() for f in kept] == ["garbage 2", "garbage 3", "garbage 4"]
+    assert [f.read_bytes() for f in kept] == [b"\0garbage 2", b"\0garbage 3", b"\0garbage 4"]
 
 
 def torn(path: Path, folder: Path) -> Path:

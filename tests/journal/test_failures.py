@@ -262,6 +262,12 @@ def not_made_by_us(path: Path) -> Path:
     return path
 
 
+def a_text(path: Path) -> Path:
+    """Somebody's notes."""
+    path.write_text("notes: é, 漢\n" * 1000, encoding="utf-8")
+    return path
+
+
 def of_a_newer_version(path: Path) -> Path:
     """A journal of a perpflux to come."""
     store_at(path).close()
@@ -276,6 +282,7 @@ def of_a_newer_version(path: Path) -> Path:
         (under_a_file, "a folder this user can"),
         (lock_is_a_folder, "a folder this user can"),
         (not_made_by_us, "left as it"),
+        (a_text, "left as it"),
         (of_a_newer_version, "left as it"),
     ],
 )
@@ -289,3 +296,11 @@ def test_what_cannot_be_a_journal_is_left_alone(
         store_at(chosen)
     assert hint in caught.value.hint
     assert before == {f: f.read_bytes() for f in path.parent.iterdir() if f.suffix == ".db"}
+
+
+def test_a_device_is_no_journal(path: Path) -> None:
+    """It is neither moved away nor waited for."""
+    os.mkfifo(path)
+    with pytest.raises(JournalError, match="is no plain file"):
+        store_at(path)
+    assert path.is_fifo()
