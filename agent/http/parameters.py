@@ -142,7 +142,7 @@ def _listed(query: Query, name: str, fits: Callable[[str], bool], allowed: str) 
     text = _one(query, name)
     if not text:
         return None
-    values = text.split(",")
+    values = [value.strip() for value in text.split(",")]
     for value in values:
         if not fits(value):
             raise BadRequestError(name, f"{_shown(value)} is none", allowed)

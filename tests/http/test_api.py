@@ -111,6 +111,8 @@ async def test_snapshots_can_be_chosen(bench: Bench) -> None:
     (row,) = (await exact(bench, "/api/snapshots?source=bybit&ticker=BTC&fields=mid"))["snapshots"]
     assert row == {"ts": "2026-09-21T15:00:00Z", "source": "bybit", "ticker": "BTC", "mid": 1}
     assert (await exact(bench, "/api/snapshots?ticker=DOGE"))["snapshots"] == []
+    both = await exact(bench, "/api/snapshots?source=bybit&ticker=BTC,%20ETH")
+    assert [row["ticker"] for row in both["snapshots"]] == ["BTC", "ETH"]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,12 @@ STATUS: Final[dict[str, Any]] = {
         "evicted": 0,
         "pending": 23,
     },
-    "shipping": {"state": "ok", "last_error": None, "pending_bytes": 99, "oldest_pending_s": 0},
+    "shipping": {
+        "state": "idle",
+        "last_error": None,
+        "pending_bytes": 99,
+        "oldest_pending_s": 0,
+    },
     "sinks": {},
     "journal": {"takes_writes": True, "last_error": None, "held_points": 0, "lost_points": 0},
 }

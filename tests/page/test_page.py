@@ -68,6 +68,19 @@ async def test_the_table_is_full_and_nothing_is_wide(page: Page) -> None:
     assert await page.run("document.documentElement.scrollWidth <= innerWidth")
 
 
+async def test_a_store_in_trouble_is_told_by_its_colour(page: Page, stand: Stand) -> None:
+    """Whatever is not shipping or idle is trouble, in words and in colour, with the reason."""
+    told = "[...document.querySelectorAll('#facts dd')][3]"
+    assert await page.run(f"[{told}.textContent, {told}.dataset.tone]") == ["idle", "good"]
+    good = stand.status
+    trouble = {"state": "backing_off", "last_error": "no answer"}
+    stand.status = {**good, "shipping": {**good["shipping"], **trouble}}
+    await page.open(stand.url)
+    await page.until(f"{told} && {told}.dataset.tone === 'bad'")
+    assert await page.run(f"{told}.textContent") == "backing_off: no answer"
+    stand.status = good
+
+
 async def test_a_header_sorts_and_says_so(page: Page) -> None:
     """Once down, again up; what is not known comes last either way; the address remembers it."""
     for wanted in ("descending", "ascending"):

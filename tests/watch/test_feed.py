@@ -176,6 +176,8 @@ def test_printed_once_where_nobody_watches(
     assert [line.split()[1] for line in lines[1:3]] == ["bybit", "variational"]
     assert lines[4].startswith("collected 2")
     assert "\x1b" not in "".join(lines)
+    assert main(["watch", "--filter", "doge"]) == 1
+    assert "none of 2 rows is chosen" in capsys.readouterr().out
     assert main(["watch", "--sort", "price"]) == 2
     assert "one of ticker, source, mid" in capsys.readouterr().err
 

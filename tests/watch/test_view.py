@@ -85,7 +85,12 @@ def test_every_column_sorts(column: str, reverse: bool) -> None:  # noqa: FBT001
 
 @pytest.mark.parametrize(
     ("text", "tickers"),
-    [("", ["1000BTT", "BTC", "ETH"]), ("bt", ["1000BTT", "BTC"]), ("btc,eth", ["BTC", "ETH"])],
+    [
+        ("", ["1000BTT", "BTC", "ETH"]),
+        ("bt", ["1000BTT", "BTC"]),
+        ("btc,eth", ["BTC", "ETH"]),
+        (" btc, eth ", ["BTC", "ETH"]),
+    ],
 )
 def test_tickers_are_filtered(text: str, tickers: list[str]) -> None:
     """By a part of the name, in either case, or by whole names."""

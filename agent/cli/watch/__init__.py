@@ -32,4 +32,4 @@ def command(options: argparse.Namespace) -> int:
     frame = feed.read()
     for line in [*plain(view, frame, WIDTH), "", *footer(frame)]:
         emit(f"{line}\n")
-    return EXIT_OK if frame.rows else EXIT_FAILED
+    return EXIT_OK if view.rows(frame) else EXIT_FAILED

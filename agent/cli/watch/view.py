@@ -137,8 +137,11 @@ class View:
     def _shows(self, row: Row) -> bool:
         if self.source not in {None, row.source}:
             return False
-        wanted, ticker = self.filter.upper(), row.ticker.upper()
-        return ticker in wanted.split(",") if "," in wanted else wanted in ticker
+        wanted, ticker = (
+            [name.strip() for name in self.filter.upper().split(",")],
+            row.ticker.upper(),
+        )
+        return ticker in wanted if len(wanted) > 1 else wanted[0] in ticker
 
 
 class Line(NamedTuple):

@@ -88,7 +88,7 @@ function showFacts(status) {
   const waits = shipping.oldest_pending_s > 0 ? `, oldest ${duration(shipping.oldest_pending_s)}` : "";
   const off = shipping.state === "off";
   facts.push(["InfluxDB", off ? "none, stored locally" : shipping.state,
-    off ? "" : ["parked", "backing off"].includes(shipping.state) ? "bad" : "good", shipping.last_error]);
+    off ? "" : ["shipping", "idle"].includes(shipping.state) ? "good" : "bad", shipping.last_error]);
   facts.push(["ledger", `${count(ledger.collected)} collected = ${count(ledger.stored)} stored + ` +
     `${count(ledger.rejected)} rejected + ${count(ledger.evicted)} evicted + ` +
     `${count(ledger.pending)} pending${off ? "" : waits}`,
