@@ -30,18 +30,18 @@ def command(options: argparse.Namespace) -> int:
         _list()
         return EXIT_OK
     recipe = _recipe(options.query)
-    values = _values(options.param)
-    if options.show:
-        emit(_text(recipe, values, options.start, options.stop))
-        return EXIT_OK
     influxdb = load(options.config).config.influxdb
+    values = _buckets(recipe, influxdb.bucket) if influxdb else {}
+    flux = _text(recipe, values | _values(options.param), options.start, options.stop)
+    if options.show:
+        emit(flux)
+        return EXIT_OK
     if influxdb is None:
         raise ConfigError(
             f"query {recipe.name}",
             "no InfluxDB is configured",
             "add the section [influxdb], or set INFLUXDB_V2_URL and INFLUXDB_V2_ORG",
         )
-    flux = _text(recipe, _buckets(recipe, influxdb.bucket) | values, options.start, options.stop)
     token = token_source(options.token_file, influxdb.token_file).read()
     asyncio.run(_print_rows(influxdb, token, flux, recipe, options.format))
     return EXIT_OK
@@ -70,11 +70,11 @@ def _recipe(name: str) -> Recipe:
     """An entry of the cookbook, a file or standard input. Raises UsageError."""
     if name in cookbook():
         return cookbook()[name]
-    if name == _STANDARD_INPUT:
-        return parse_recipe("from standard input", sys.stdin.read(TEXT_BYTES_MAX))
-    path = Path(name)
     try:
-        with path.open(encoding="utf-8") as file:
+        if name == _STANDARD_INPUT:
+            text = sys.stdin.buffer.read(TEXT_BYTES_MAX).decode()
+            return parse_recipe("from standard input", text)
+        with Path(name).open(encoding="utf-8") as file:
             return parse_recipe(name, file.read(TEXT_BYTES_MAX))
     except (FileNotFoundError, NotADirectoryError):
         near = ", ".join(nearest_names(name))

@@ -23,7 +23,7 @@ TASKS: Final = "tasks"
 TEXT_CHARS_MAX: Final = 1000
 """Bound on one value of a parameter."""
 
-_DURATION: Final = r"-?(?:[0-9]+(?:ns|us|µs|ms|mo|s|m|h|d|w|y))+"
+DURATION: Final = r"-?(?:[0-9]+(?:ns|us|µs|ms|mo|s|m|h|d|w|y))+"
 _INSTANT: Final = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"(?:T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2}))?"
@@ -32,7 +32,7 @@ _STRING: Final = r'"(?:[^"\\\n]|\\.)*"'
 _KINDS: Final = {
     "text": _STRING,
     "time": rf"now\(\)|{_INSTANT}",
-    "duration": _DURATION,
+    "duration": DURATION,
     "float": r"-?[0-9]+\.[0-9]+",
     "integer": r"-?[0-9]+",
     "truth": r"true|false",
@@ -144,7 +144,7 @@ def literal_of(kind: str, value: str, *, in_range: bool = False) -> str | None:
         fits = len(value) <= TEXT_CHARS_MAX and "\0" not in value
         return f'"{value.translate(_ESCAPES)}"' if fits else None
     if in_range:
-        pattern = f"{_KINDS['time']}|{_DURATION}"
+        pattern = f"{_KINDS['time']}|{DURATION}"
     elif kind == "float":
         pattern = f"{_KINDS['float']}|{_KINDS['integer']}"
     else:

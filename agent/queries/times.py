@@ -14,7 +14,7 @@ from agent.clock import (
     to_rfc3339,
 )
 from agent.errors import UsageError
-from agent.queries.recipe import Recipe
+from agent.queries.recipe import DURATION, Recipe
 
 _DAY_S: Final = 86_400
 _UNITS_NS: Final = {
@@ -30,6 +30,8 @@ _UNITS_NS: Final = {
 }
 _PART: Final = rf"([0-9]{{1,12}})({'|'.join(_UNITS_NS)})"
 _DURATION: Final = re.compile(rf"-?((?:{_PART})+)", re.ASCII)
+_WRITTEN: Final = re.compile(DURATION, re.ASCII)
+"""Any duration of Flux: months and years too."""
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _NOW: Final = "now()"
 _HINT: Final = "write an instant such as 2026-01-06T00:00:00Z, or a duration such as -7d"
@@ -57,10 +59,11 @@ def range_values(
     Raises:
         UsageError: one of them is unusable, or start is not before stop.
     """
-    if start is not None and duration_ns(start) is not None:
-        start = f"-{start.removeprefix('-')}"
     if stop is None:
-        return {} if start is None else {"start": start}
+        if start is None:
+            return {}
+        back = _WRITTEN.fullmatch(start) is not None
+        return {"start": f"-{start.removeprefix('-')}" if back else start}
     stop_ns = _instant_ns("--stop", stop, now_ns, now_ns)
     if start is None:
         start = recipe.parameters["start"].default if "start" in recipe.parameters else _NOW

@@ -106,6 +106,18 @@ async def test_the_cookbook_is_listed_and_shown(tmp_path: Path) -> None:
     assert shown.out == cookbook()["spread"].filled({"ticker": "BTC"})
 
 
+async def test_what_is_shown_is_what_would_be_run(tmp_path: Path) -> None:
+    """With the configured bucket and its rollup; a parameter counts more."""
+    settings = {"INFLUXDB_V2_URL": "http://127.0.0.1:8086", "INFLUXDB_V2_ORG": "o"}
+    settings["PERPFLUX_INFLUXDB__BUCKET"] = "mine"
+    shown = await perpflux(tmp_path, "query", "spread", "--show", **settings)
+    assert 'bucket = "mine"' in shown.out
+    shown = await perpflux(
+        tmp_path, "query", "spread", "--show", "--param", "bucket=other", **settings
+    )
+    assert 'bucket = "other"' in shown.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -151,6 +151,7 @@ def test_durations_are_read_exactly(text: str, length_ns: int | None) -> None:
         ("2h", None, {"start": "-2h"}),
         ("-2h", None, {"start": "-2h"}),
         ("-1mo", None, {"start": "-1mo"}),
+        ("1y", None, {"start": "-1y"}),
         ("2026-01-06", None, {"start": "2026-01-06"}),
         (None, "-1h", {"start": "2026-01-06T10:00:00Z", "stop": "2026-01-06T11:00:00Z"}),
         ("2h", "2026-01-06", {"start": "2026-01-05T22:00:00Z", "stop": "2026-01-06T00:00:00Z"}),
