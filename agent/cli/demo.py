@@ -19,6 +19,7 @@ from agent.notify import Notifier
 POLL_INTERVAL_S: Final = 5
 """Variational's simulated document changes this often, so that something moves."""
 JOURNAL_SUFFIX: Final = ".demo"
+_VARIABLE: Final = "PERPFLUX_JOURNAL__PATH"
 
 
 def command(options: argparse.Namespace) -> int:
@@ -36,7 +37,9 @@ async def _demo(loaded: Loaded, seed: int, *, ship: bool) -> None:
         def demo(loaded: Loaded) -> Loaded:
             return replace(loaded, config=simulated(loaded.config, venues.url, ship=ship))
 
-        await run(demo(loaded), words, lambda: demo(load(loaded.file)), Notifier())
+        simulation = demo(loaded)
+        history = f"the demo's own; to read it: export {_VARIABLE}={simulation.config.journal.path}"
+        await run(simulation, words, lambda: demo(load(loaded.file)), Notifier(), history)
 
 
 def simulated(config: Config, url: str, *, ship: bool) -> Config:

@@ -20,6 +20,7 @@ from agent.notify import VARIABLES, Notifier
 from agent.supervision import Supervision
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_HISTORY: Final = "local history; perpflux export prints it"
 
 
 def command(options: argparse.Namespace) -> int:
@@ -40,6 +41,7 @@ async def run(
     first_words: list[str],
     reread: Callable[[], Loaded],
     notifier: Notifier,
+    history: str = _HISTORY,
 ) -> None:
     """The agent with this configuration.
 
@@ -48,6 +50,7 @@ async def run(
         first_words: said before the banner.
         reread: reads the configuration anew, on SIGHUP.
         notifier: tells systemd, if there is one.
+        history: what the journal is, and how to read it.
     """
     stop, hangup = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -58,7 +61,7 @@ async def run(
     async with Supervision(notifier) as supervision, App(loaded) as app:
         await app.listen()
         if is_console(loaded.config.log.format):
-            for line in first_words + banner(loaded, app.url):
+            for line in first_words + banner(loaded, app.url, history):
                 complain(line)
         else:
             log.info("started", **facts(loaded, app.url))
@@ -122,14 +125,14 @@ def facts(loaded: Loaded, url: str | None) -> dict[str, str]:
     }
 
 
-def banner(loaded: Loaded, url: str | None) -> list[str]:
+def banner(loaded: Loaded, url: str | None, history: str) -> list[str]:
     """The first lines for a person: where the data goes, what to open, what to do next."""
     config = loaded.config
     tickers = "all tickers" if config.tickers == "all" else ", ".join(config.tickers)
     lines = [
         f"perpflux {__version__}: {tickers} from {' and '.join(config.data_sources)}",
         f"  settings  {loaded.file or 'built-in defaults (deploy/perpflux.toml shows every key)'}",
-        f"  journal   {config.journal.path}  (local history; perpflux export prints it)",
+        f"  journal   {config.journal.path}  ({history})",
     ]
     if config.influxdb is not None:
         lines.append(
