@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from agent import __version__
@@ -203,7 +202,7 @@ def parser() -> Parser:
     shared = Parser(add_help=False)
     shared.add_argument(
         "--config",
-        type=Path,
+        type=options.file_path,
         metavar="FILE",
         help="configuration (default: $PERPFLUX_CONFIG, ./perpflux.toml, "
         "/etc/perpflux/perpflux.toml, else the built-in defaults)",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Final
 
 from agent.cli.arguments import parser
@@ -147,7 +146,7 @@ def _of(of_command: Parser) -> str:
 
 
 def _takes_file(action: argparse.Action) -> bool:
-    return action.type is Path or "FILE" in str(action.metavar)
+    return "FILE" in str(action.metavar)
 
 
 def _zsh_specs(action: argparse.Action) -> Iterator[str]:

@@ -37,6 +37,8 @@ def command(options: argparse.Namespace) -> int:
     """Ask, write, and say what comes next."""
     named = environment(CONFIG_VARIABLE).get(CONFIG_VARIABLE)
     path: Path = options.config or (Path(named) if named else DEFAULT_FILE)
+    if path.is_dir():
+        raise UsageError("init", f"{path} is a folder", "name a file with --config")
     if path.exists() and not options.force:
         raise UsageError("init", f"{path} is there already", "--force replaces it")
     values: Values = {}
@@ -87,6 +89,8 @@ def _ask(question: str, default: str, take: Callable[[str], None]) -> None:
             return take(answer.strip() or default)
         except ConfigError as error:
             complain(f"  {error.subject}")
+        except UnicodeError:
+            complain("  that is not in UTF-8")
     raise UsageError("init", f"{TRIES_MAX} answers that cannot be used", "--yes asks nothing")
 
 

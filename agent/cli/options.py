@@ -11,6 +11,8 @@ from typing import Final, NoReturn
 FORMATS: Final = ("jsonl", "csv", "lp")
 NEAR: Final = 0.7
 """From here on two words are taken for one mistyped; 1 = equal."""
+NUMBER_MAX: Final = 2**63 - 1
+"""Of a line; the journal counts no further."""
 SHELLS: Final = ("bash", "zsh", "fish")
 
 
@@ -38,6 +40,23 @@ def _words_of(action: argparse.Action) -> Iterator[str]:
     if isinstance(action.choices, dict):
         for command in action.choices.values():
             yield from command._option_string_actions  # noqa: SLF001  # there is no other way
+
+
+def file_path(text: str) -> Path:
+    """The path of a file. Raises ArgumentTypeError where the text can be none."""
+    path = Path(text)
+    if not path.name:
+        raise argparse.ArgumentTypeError(f"{text!r} names no file")
+    return path
+
+
+def line_number(text: str) -> int:
+    """The number of a rejected line. Raises ArgumentTypeError where the text can be none."""
+    plain = text.isascii() and text.isdecimal() and len(text) <= len(str(NUMBER_MAX))
+    number = int(text) if plain else 0
+    if not 0 < number <= NUMBER_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of a line")
+    return number
 
 
 def nothing(_: Parser) -> None:
@@ -126,7 +145,9 @@ def doctor(to: Parser) -> None:
 def rejected(to: Parser) -> None:
     """What to do with which lines."""
     to.add_argument("action", choices=("list", "show", "replay", "purge"))
-    to.add_argument("ids", nargs="*", type=int, metavar="ID", help="a line's number in the list")
+    to.add_argument(
+        "ids", nargs="*", type=line_number, metavar="ID", help="a line's number in the list"
+    )
     to.add_argument("--all", action="store_true", help="every line: for replay and purge")
     _add_sink(to)
     _add_format(to, ("table", "jsonl", "csv"), "table")
@@ -164,7 +185,7 @@ def _add_token_file(to: Parser) -> None:
 
 def legacy(to: Parser) -> None:
     """The file."""
-    to.add_argument("file", type=Path, metavar="FILE", help="the earlier collector's database")
+    to.add_argument("file", type=file_path, metavar="FILE", help="the earlier collector's database")
 
 
 def query(to: Parser) -> None:
@@ -208,7 +229,7 @@ def bootstrap(to: Parser) -> None:
 
 
 def _add_path(to: Parser, name: str, words: str) -> None:
-    to.add_argument(name, type=Path, metavar="FILE", help=words)
+    to.add_argument(name, type=file_path, metavar="FILE", help=words)
 
 
 def init(to: Parser) -> None:

@@ -4,19 +4,47 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Final
+
+from agent.errors import PerpfluxError
 
 ANSWER_CHARS_MAX: Final = 65_536
 
 
+class OutputError(PerpfluxError):
+    """Standard output takes nothing more: its disk is full, say."""
+
+
 def say(text: str = "") -> None:
-    """A line of a result."""
-    print(text)
+    """A line of a result. Raises as `emit`."""
+    emit(f"{text}\n")
 
 
 def emit(text: str) -> None:
-    """Part of a result, as it is (it brings its own line ends)."""
-    sys.stdout.write(text)
+    """Part of a result, as it is (it brings its own line ends).
+
+    Raises:
+        BrokenPipeError: the reader went away.
+        OutputError: it cannot be written.
+    """
+    _written(sys.stdout.write, text)
+
+
+def flush() -> None:
+    """Have written all that was said. Raises as `emit`."""
+    _written(sys.stdout.flush)
+
+
+def _written(write: Callable[..., object], *text: str) -> None:
+    try:
+        write(*text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            "print", f"standard output: {error.strerror}", "look after the disk it goes to"
+        ) from error
 
 
 def complain(text: str) -> None:
@@ -64,5 +92,5 @@ def redraw(text: str) -> None:
 
 
 def give_up_stdout() -> None:
-    """The reader went away (`| head`): let the interpreter's last flush go nowhere."""
+    """Nobody takes it (`| head`, a full disk): let the interpreter's last flush go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -81,7 +81,7 @@ class TokenSource:
             raw = text.encode(errors="surrogateescape")
             return INFLUX_VARIABLE, _token(INFLUX_VARIABLE, raw)
         absent = [f"{place} does not exist" for place, _ in places]
-        hint = _HINT if self.environ else _FILE_HINT
+        hint = _FILE_HINT if self.token_file and not self.environ else _HINT
         raise ConfigError(_OPERATION, "; ".join(["no token found", *absent]), hint)
 
 

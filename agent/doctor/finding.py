@@ -107,6 +107,8 @@ async def _find(check: Check, tasks: Mapping[str, asyncio.Task[Finding]]) -> Fin
             return await check.look()
     except PerpfluxError as error:
         return fail(f"{error.operation}: {error.subject}", error.hint)
+    except PermissionError as error:
+        return skip(f"{error.filename} is not open to this user", "run `sudo perpflux doctor`")
     except Exception as error:  # noqa: BLE001  # one check that breaks must not hide the others
         if limit.expired():
             return fail(f"no result within {check.timeout_s:g} s", check.late)

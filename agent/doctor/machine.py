@@ -193,8 +193,8 @@ def _of_service(source: Path) -> Finding:
 
 
 def _existing(path: Path) -> Path:
-    """The file, or the nearest folder above it that is there."""
-    return next((each for each in (path, *path.parents) if each.exists()), Path("/"))
+    """The file, or the nearest folder above it that is there, as far as this user sees."""
+    return next((each for each in (path, *path.parents) if os.access(each, os.F_OK)), Path("/"))
 
 
 def _may_be_written(path: Path) -> bool:

@@ -38,6 +38,26 @@ def test_yes_asks_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert loaded.config.influxdb is None
 
 
+def test_an_answer_that_is_no_text_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bytes that a terminal of another encoding sent."""
+    answers(monkeypatch, "BTC\udcff", "BTC", "", "")
+    assert main(["init"]) == 0
+    assert "that is not in UTF-8" in capsys.readouterr().err
+    assert load(Path("perpflux.toml")).config.tickers == ("BTC",)
+
+
+def test_a_folder_is_no_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Named on the command line or by the variable, and whatever --force says."""
+    assert main(["init", "--yes", "--force", "--config", "."]) == 2
+    monkeypatch.setenv("PERPFLUX_CONFIG", str(tmp_path))
+    assert main(["init", "--yes", "--force"]) == 2
+    assert "is a folder (name a file with --config)" in capsys.readouterr().err
+
+
 def test_four_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

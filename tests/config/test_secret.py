@@ -84,6 +84,17 @@ def test_unusable_variable(text: str) -> None:
     assert "geheim" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("named", "environ", "hint"),
+    [(True, {}, "that file"), (True, {"X": ""}, "LoadCredential"), (False, {}, "LoadCredential")],
+)
+def test_none_at_all(tmp_path: Path, named: bool, environ: dict[str, str], hint: str) -> None:  # noqa: FBT001
+    """Where only one file may have it, that file is named; else every place that is looked at."""
+    with pytest.raises(ConfigError, match="no token found") as caught:
+        TokenSource(tmp_path / "none" if named else None, environ).read()
+    assert hint in caught.value.hint
+
+
 def test_largest(tmp_path: Path) -> None:
     """A file of just the bound is read."""
     path = tmp_path / "token"

@@ -55,11 +55,19 @@ async def test_what_an_error_says_is_the_finding() -> None:
     async def raises() -> Finding:
         raise PerpfluxError("open door", "it is locked", "find the key")
 
+    async def may_not() -> Finding:
+        raise PermissionError(13, "Permission denied", "/closed/file")
+
     async def breaks() -> Finding:
         raise LookupError("no such thing")
 
-    expected, defect = await results_of(Check("a", raises), Check("b", breaks))
+    expected, closed, defect = await results_of(
+        Check("a", raises), Check("b", may_not), Check("c", breaks)
+    )
     assert expected.finding == fail("open door: it is locked", "find the key")
+    assert closed.finding == skip(
+        "/closed/file is not open to this user", "run `sudo perpflux doctor`"
+    )
     assert defect.finding == fail("the check broke: LookupError: no such thing", "report it")
 
 
