@@ -124,7 +124,7 @@ class App:
             clock=self._clock,
         )
         self._live = Live(self._intervals_s, self._clock)
-        stack.callback(self._live.close)
+        stack.push_async_callback(self._live.close)
         self._live.recall(Path(config.journal.path))
         self.scheduler.add_listener(self._live.take)
         self._http = HttpServer(

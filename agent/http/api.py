@@ -44,9 +44,9 @@ class Api:
         self._clock = clock
         self._reader = Worker("history", HISTORY_WAITING_MAX)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Read nothing more."""
-        self._reader.close()
+        await self._reader.close()
 
     async def snapshots(self, request: web.Request) -> web.Response:
         """The newest snapshot of every ticker and source."""

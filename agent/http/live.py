@@ -159,12 +159,12 @@ class Live:
             for watcher in tuple(group.watchers):
                 watcher.tell(None)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Take and tell nothing more."""
         self._closed = True
         if self._telling is not None:
             self._telling.cancel()
-        self._worker.close()
+        await self._worker.close()
 
     async def _tell(self) -> None:
         """Tell every group what is new; polls that come meanwhile are told together."""

@@ -94,7 +94,7 @@ class HttpServer:
             await self._runner.cleanup()
             self._runner = None
         if self._api is not None:
-            self._api.close()
+            await self._api.close()
             self._api = None
 
     async def _hang_up(self, _: web.Application) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from contextlib import suppress
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
 
 from agent.errors import PerpfluxError
 
+CLOSE_S: Final = 1.0
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -49,6 +52,11 @@ class Worker:
         """Have it done after what waits, whether or not anybody waits for it."""
         return self._thread.submit(work, *args, **kwargs)
 
-    def close(self) -> None:
-        """Begin nothing more; what is under way ends by itself."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+    async def close(self) -> None:
+        """Begin nothing more, and let end what is under way, for `CLOSE_S` at most.
+
+        Who still reads the journal when it is closed would keep SQLite from folding its log in.
+        """
+        end = partial(self._thread.shutdown, wait=True, cancel_futures=True)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(end), CLOSE_S)

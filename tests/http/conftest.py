@@ -17,4 +17,4 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     made.url = await made.server.start("127.0.0.1", 0)
     yield made
     await made.server.close()
-    made.live.close()
+    await made.live.close()

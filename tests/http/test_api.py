@@ -261,7 +261,7 @@ async def test_too_many_requests_for_the_past_are_refused(
     status, answer = await refused(strict, "/api/history")
     assert (status, answer["hint"]) == (503, "ask again in a second")
     await strict.server.close()
-    strict.live.close()
+    await strict.live.close()
 
 
 async def test_a_start_recalls_what_was_last(bench: Bench) -> None:

@@ -34,7 +34,7 @@ async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand
     made.url = await made.server.start("127.0.0.1", 0)
     yield made
     await made.server.close()
-    made.live.close()
+    await made.live.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

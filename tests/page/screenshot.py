@@ -30,7 +30,7 @@ async def main() -> None:
             PICTURE.parent.mkdir(exist_ok=True)
             PICTURE.write_bytes(await page.screenshot())
         await stand.server.close()
-        stand.live.close()
+        await stand.live.close()
 
 
 if __name__ == "__main__":

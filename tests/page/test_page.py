@@ -284,7 +284,7 @@ async def test_the_full_universe_is_usable(
     await page.until("document.getElementById('page').textContent === 'Page 2 of 24'")
     await page.open("about:blank")
     await full.server.close()
-    full.live.close()
+    await full.live.close()
     await asyncio.sleep(0)
     page.complaints.clear()  # its history has no journal behind it
 
