@@ -274,14 +274,13 @@ def _shape(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
 
 def _refuse_foreign(path: Path) -> None:
     """Raise JournalError for what never was a journal: a device, a text. It is left as it is."""
-    kind = "" if path.is_file() or path.is_dir() else "no plain file"
+    if not (path.is_file() or path.is_dir()):
+        raise JournalError("open journal", f"{path} is no plain file", _OWN_PATH)
     if path.is_file():
         with path.open("rb") as file:
             beginning = file.read(_BEGINNING_BYTES)
         if not beginning.startswith(_MAGIC) and _is_text(beginning):
-            kind = "a text"
-    if kind:
-        raise JournalError("open journal", f"{path} is {kind}", _OWN_PATH)
+            raise JournalError("open journal", f"{path} is a text", _OWN_PATH)
 
 
 def _is_text(beginning: bytes) -> bool:

@@ -60,12 +60,12 @@ async def test_a_whole_journal(tmp_path: Path) -> None:
 async def test_a_damaged_journal(tmp_path: Path) -> None:
     """It fails with what the agent will do; the file is left as it is."""
     path = await make_journal(tmp_path)
-    path.write_bytes(b"nonsense " * 1000)
+    path.write_bytes(b"\0nonsense " * 1000)
     found = await findings(tmp_path)
     assert found["journal.file"].state is State.FAIL
     assert "sets the file aside" in found["journal.file"].advice
     assert found["journal.ledger"].state is State.SKIP
-    assert path.read_bytes().startswith(b"nonsense")
+    assert path.read_bytes().startswith(b"\0nonsense")
 
 
 async def test_a_journal_that_cannot_be_made(tmp_path: Path) -> None:
